@@ -1,0 +1,142 @@
+# `make run` and `make test` are all that most people need; `make` alone lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# The steps of `make test` share one cargo target folder and are meant to be read in order.
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Rustup puts cargo here; a non-login shell may not have it on its path.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+CARGO ?= cargo
+DOCKER ?= docker
+IMAGE ?= bucketport:dev
+ARGS ?=
+CARGO_DENY_VERSION := 0.20.2
+UNFTP_VERSION := 0.16.0
+
+##@ Run
+
+.PHONY: run
+run: build-tools ## Start the gateway; `make run ARGS="--config FILE"` gives it a configuration
+	@exec $(CARGO) run --release --locked -- $(ARGS)
+
+.PHONY: image
+image: ## Build the container image IMAGE (bucketport:dev)
+	$(DOCKER) build --tag $(IMAGE) .
+
+##@ Test
+
+.PHONY: test
+test: tools fmt clippy cargo-test doc deny ## Install what the tests need, then run every check below, in this order
+
+.PHONY: fmt
+fmt: ## Formatting (`cargo fmt` repairs it)
+	$(CARGO) fmt --check
+
+.PHONY: clippy
+clippy: ## Lints, warnings denied
+	$(CARGO) clippy --all-targets --locked -- -D warnings
+
+# The documentation's examples first, so that the last lines are those of the tests against the real binary.
+.PHONY: cargo-test
+cargo-test: ## All tests
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --lib --bins --tests
+
+.PHONY: unit
+unit: ## Unit tests alone
+	$(CARGO) test --locked --lib --bins
+
+.PHONY: it
+it: ## Tests against the real binary alone; `make it ARGS=NAME` runs those whose name has NAME in it
+	$(CARGO) test --locked --test it -- $(ARGS)
+
+.PHONY: doc
+doc: ## Documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
+
+# Duplicate versions are allowed here because they are other crates' business; `cargo deny check bans` lists them.
+# The advisory database is a git repository. Where it cannot be fetched the check cannot be made, and that is said; once
+# it has been fetched, whatever the check finds fails the target.
+.PHONY: deny
+deny: cargo-deny ## Licences, banned crates, sources, and known vulnerabilities where their database can be reached
+	@$(CARGO) deny --locked check --allow duplicate bans licenses sources
+	@if GIT_TERMINAL_PROMPT=0 timeout 120 $(CARGO) deny fetch db; then \
+	  $(CARGO) deny --locked check advisories; \
+	else \
+	  echo >&2; \
+	  echo 'WARNING: advisories NOT CHECKED: the advisory database could not be fetched (see above).' >&2; \
+	  echo '         Run `make deny` again where it can be.' >&2; \
+	fi
+
+##@ Measure
+
+.PHONY: conformance
+conformance: build-tools ## The storage suite against the store in BUCKETPORT_CONFORMANCE_URL (see CONTRIBUTING.md)
+	@if [ -z "$${BUCKETPORT_CONFORMANCE_URL:-}" ]; then \
+	  echo 'Name the store, and its options as key=value lines, in the environment. The suite writes and deletes there:' >&2; \
+	  echo '  BUCKETPORT_CONFORMANCE_URL=s3://bucket/prefix \' >&2; \
+	  echo "  BUCKETPORT_CONFORMANCE_OPTIONS=\$$'aws_endpoint=…\\naws_access_key_id=…' make conformance" >&2; \
+	  exit 2; \
+	fi
+	$(CARGO) test --locked --release --test conformance -- --nocapture
+
+BENCH_VENV := $(CURDIR)/target/bench-venv
+BENCH_UNFTP := $(CURDIR)/target/bench-peers/unftp-$(UNFTP_VERSION)
+
+.PHONY: bench
+bench: tools $(BENCH_VENV)/.installed $(BENCH_UNFTP)/bin/unftp ## Speed beside pyftpdlib and unFTP, in one run
+	BENCH_PYFTPDLIB_PYTHON=$(BENCH_VENV)/bin/python BENCH_UNFTP=$(BENCH_UNFTP)/bin/unftp \
+	  $(CARGO) bench --locked --bench compare
+
+$(BENCH_VENV)/.installed: tests/requirements.txt
+	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	python3 -m venv --clear $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+$(BENCH_UNFTP)/bin/unftp:
+	$(CARGO) install --locked unftp --version $(UNFTP_VERSION) --root $(BENCH_UNFTP)
+
+##@ Tools
+
+# $(call apt_unless,CHECK,PACKAGES): installs Debian or Ubuntu PACKAGES unless the command CHECK succeeds.
+define apt_unless
+if ! { $(1); }; then \
+  command -v apt-get >/dev/null || { echo 'missing, and there is no apt-get to install them with: $(2)' >&2; exit 1; }; \
+  sudo=; if [ "$$(id -u)" -ne 0 ]; then sudo=sudo; fi; \
+  echo 'installing $(2)'; \
+  $$sudo apt-get update -qq; \
+  $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) >/dev/null; \
+fi
+endef
+
+# A C compiler and linker, for rustc and the few C sources in the tree (no cmake, no libraries), and the certificates that
+# HTTPS to a store is checked against.
+.PHONY: build-tools
+build-tools: ## Install what building and running need
+	@command -v $(CARGO) >/dev/null || { \
+	  echo 'Rust is missing: install it from https://rustup.rs, then try again.' >&2; exit 1; }
+	@$(call apt_unless,printf '\043include <stdio.h>\nint main(void) { return 0; }' | \
+	  cc -x c -o /dev/null - 2>/dev/null,gcc libc6-dev)
+	@$(call apt_unless,test -s /etc/ssl/certs/ca-certificates.crt,ca-certificates)
+
+.PHONY: tools
+tools: build-tools cargo-deny ## Install what the tests need as well
+	@$(call apt_unless,type curl lftp python3 git >/dev/null 2>&1,curl lftp python3 git)
+	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
+
+# Built without the optimisation that takes most of the time: it runs for a second.
+.PHONY: cargo-deny
+cargo-deny: build-tools
+	@[ "$$($(CARGO) deny --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] \
+	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	    $(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION)
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

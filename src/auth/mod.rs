@@ -1,0 +1,180 @@
+//! Who may log in: verifies a name and a password, and says nothing that helps a guesser.
+
+mod password;
+mod users;
+
+use std::net::IpAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+
+use crate::config::UserConfig;
+use crate::user::User;
+
+pub use password::hash_password;
+
+use users::{Account, Found, Users};
+
+/// Longer than the slowest sensible hash by far; what takes longer is a queue that does not move.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// The known users. Shared by all sessions; the users can be replaced while sessions log in.
+#[derive(Debug)]
+pub struct Auth {
+    users: ArcSwap<Users>,
+    /// One permit a core. Argon2 takes 19 MiB and a whole core for tens of milliseconds: hundreds of logins at
+    /// once would take gigabytes and finish no sooner, and the blocking pool's own bound is 512 threads.
+    slots: Arc<Semaphore>,
+}
+
+/// Why a login failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// The name is unknown or the password is wrong; which of them is not told, not even by the time taken.
+    #[error("wrong name or password")]
+    BadCredentials,
+    /// Name and password are right, but the user may not log in from this address.
+    #[error("login from this address is not allowed")]
+    Denied,
+    /// The password could not be verified in time.
+    #[error("login is not possible at the moment")]
+    Unavailable,
+}
+
+impl Auth {
+    /// The users of a checked configuration. Reads their password files (blocking); a user whose file cannot be
+    /// read any more is logged and cannot log in.
+    pub fn new(users: &[UserConfig]) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { users: ArcSwap::from_pointee(Users::new(users)), slots: Arc::new(Semaphore::new(cores)) }
+    }
+
+    /// Replaces all users at once, and reads their password files (blocking). Logins that have begun are judged
+    /// by the users that they began with.
+    pub fn replace_users(&self, users: &[UserConfig]) {
+        self.users.store(Arc::new(self.users.load().replaced_by(users)));
+    }
+
+    /// The user, when name and password are right and `peer` may use the name. Takes at most 30 seconds.
+    pub async fn login(
+        &self,
+        name: &str,
+        password: SecretString,
+        peer: IpAddr,
+    ) -> Result<Arc<User>, LoginError> {
+        let found = self.users.load().find(name);
+        let (account, known) = match found {
+            Found::Known(account) => (account, true),
+            Found::Decoy(account) => (account, false),
+            Found::Nobody => return Err(LoginError::BadCredentials),
+        };
+        let right = tokio::time::timeout(DEADLINE, self.verify(Arc::clone(&account), password))
+            .await
+            .map_err(|_| LoginError::Unavailable)??;
+        // Known or not is looked at only here, after the same work was done for both.
+        if !(right && known) {
+            return Err(LoginError::BadCredentials);
+        }
+        if !account.user.allows(peer) {
+            return Err(LoginError::Denied);
+        }
+        Ok(Arc::clone(&account.user))
+    }
+
+    async fn verify(&self, account: Arc<Account>, password: SecretString) -> Result<bool, LoginError> {
+        let slots = Arc::clone(&self.slots);
+        let slot = slots.acquire_owned().await.map_err(|_| LoginError::Unavailable)?;
+        let work = tokio::task::spawn_blocking(move || {
+            // The slot is held by the work itself: work that its login no longer waits for still takes a core.
+            let _slot = slot;
+            account.verifier.verify(&password)
+        });
+        work.await.map_err(|error| {
+            tracing::error!(%error, "verifying a password failed");
+            LoginError::Unavailable
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    const HOME: &str = "10.1.2.3";
+
+    fn users(text: &str) -> Vec<UserConfig> {
+        let text = format!("[stores.only]\nurl = \"memory:///\"\n{text}");
+        Config::parse(&text, &Environment::new()).expect("a valid configuration").users
+    }
+
+    fn two_users() -> Vec<UserConfig> {
+        users(
+            "[[users]]\nname = \"acme\"\npassword = \"correct\"\nallow_from = [\"10.0.0.0/8\"]\n\
+             [[users]]\nname = \"other\"\npassword = \"different\"\n",
+        )
+    }
+
+    async fn login(auth: &Auth, name: &str, password: &str, peer: &str) -> Result<String, LoginError> {
+        let peer = peer.parse().expect("an address");
+        auth.login(name, password.into(), peer).await.map(|user| user.name.clone())
+    }
+
+    #[tokio::test]
+    async fn right_wrong_and_unknown() {
+        let auth = Auth::new(&two_users());
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+        assert_eq!(login(&auth, "acme", "different", HOME).await, Err(LoginError::BadCredentials));
+        assert_eq!(login(&auth, "acme", "", HOME).await, Err(LoginError::BadCredentials));
+    }
+
+    /// An unknown name is verified against a real user's password, which must not open anything.
+    #[tokio::test]
+    async fn a_decoys_password_opens_nothing() {
+        let auth = Auth::new(&two_users());
+        for name in ["nobody", "ACME", "", "acme "] {
+            for password in ["correct", "different"] {
+                let result = login(&auth, name, password, HOME).await;
+                assert_eq!(result, Err(LoginError::BadCredentials), "{name} {password}");
+            }
+        }
+        let empty = Auth::new(&[]);
+        assert_eq!(login(&empty, "acme", "correct", HOME).await, Err(LoginError::BadCredentials));
+    }
+
+    #[tokio::test]
+    async fn a_forbidden_address_is_told_only_after_the_right_password() {
+        let auth = Auth::new(&two_users());
+        assert_eq!(login(&auth, "acme", "correct", "192.0.2.1").await, Err(LoginError::Denied));
+        assert_eq!(login(&auth, "acme", "wrong", "192.0.2.1").await, Err(LoginError::BadCredentials));
+    }
+
+    #[tokio::test]
+    async fn replaced_users_count_at_once() {
+        let auth = Auth::new(&two_users());
+        auth.replace_users(&users("[[users]]\nname = \"acme\"\npassword = \"renewed\"\n"));
+        assert_eq!(login(&auth, "acme", "renewed", HOME).await, Ok("acme".to_owned()));
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::BadCredentials));
+        assert_eq!(login(&auth, "other", "different", HOME).await, Err(LoginError::BadCredentials));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stuck_queue_makes_login_unavailable() {
+        let auth = Auth::new(&two_users());
+        let all = u32::try_from(auth.slots.available_permits()).expect("a small number");
+        let held = auth.slots.acquire_many(all).await.expect("an open semaphore");
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::Unavailable));
+        drop(held);
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!("{:?}", Auth::new(&two_users()));
+        assert!(!shown.contains("correct") && !shown.contains("different"), "{shown}");
+    }
+}

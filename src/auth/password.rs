@@ -1,0 +1,144 @@
+//! Compares a given password with a hash or with the password itself.
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use crate::config::{Credential, PasswordSource, is_bcrypt};
+
+/// How one user's password is verified. Debug output shows no secret.
+#[derive(Debug)]
+pub(super) enum Verifier {
+    /// Argon2, scrypt or PBKDF2, as a PHC string.
+    Phc(SecretString),
+    Bcrypt(SecretString),
+    Plain(SecretString),
+    /// Accepts no password.
+    Nothing,
+}
+
+impl Verifier {
+    /// Reads the password's file, if that is where it is.
+    pub(super) fn from_source(source: &PasswordSource) -> Result<Self, String> {
+        Ok(match source.credential()? {
+            Credential::Hash(hash) if is_bcrypt(hash.expose_secret()) => Self::Bcrypt(hash),
+            Credential::Hash(hash) => Self::Phc(hash),
+            Credential::Plain(password) => Self::Plain(password),
+        })
+    }
+
+    /// Whether the password is right. Slow on purpose: tens of milliseconds and more of one core for a hash.
+    pub(super) fn verify(&self, given: &SecretString) -> bool {
+        let given = given.expose_secret();
+        match self {
+            Self::Phc(hash) => password_auth::verify_password(given, hash.expose_secret()).is_ok(),
+            Self::Bcrypt(hash) => bcrypt::verify(given, hash.expose_secret()).unwrap_or(false),
+            Self::Plain(password) => is_same(given.as_bytes(), password.expose_secret().as_bytes()),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// Compares in a time that depends on the given password's length only, which its sender knows anyway.
+fn is_same(given: &[u8], password: &[u8]) -> bool {
+    let stretched: Vec<u8> = password.iter().copied().cycle().take(given.len()).collect();
+    // Only with equal lengths is the stretched password the password itself.
+    (stretched.as_slice().ct_eq(given) & given.len().ct_eq(&password.len())).into()
+}
+
+/// An argon2id hash with a fresh salt, for `password_hash`.
+pub fn hash_password(password: &SecretString) -> String {
+    password_auth::generate_hash(password.expose_secret())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Verifies `tr\u{fc}stno1` and near misses of it.
+    fn check(source: &PasswordSource) {
+        let verifier = Verifier::from_source(source).expect("a supported credential");
+        assert!(verifier.verify(&"trüstno1".into()), "{source:?}");
+        for wrong in ["", "trüstno", "trüstno11", "trüstno1trüstno1", "Trüstno1", "trüstno1 "] {
+            assert!(!verifier.verify(&wrong.into()), "{source:?} accepts {wrong:?}");
+        }
+    }
+
+    fn hash(text: &str) -> PasswordSource {
+        PasswordSource::Hash(text.into())
+    }
+
+    #[test]
+    fn plain() {
+        check(&PasswordSource::Plain("trüstno1".into()));
+        assert!(!is_same(b"", b"x"));
+        assert!(!is_same(b"xx", b"x"));
+        assert!(!is_same(b"x", b"xx"));
+    }
+
+    #[test]
+    fn argon2() {
+        check(&hash(&hash_password(&"trüstno1".into())));
+        check(&hash(ARGON2ID));
+        check(&hash(ARGON2I));
+        check(&hash(ARGON2D));
+    }
+
+    #[test]
+    fn scrypt() {
+        check(&hash(SCRYPT));
+    }
+
+    #[test]
+    fn pbkdf2() {
+        check(&hash(PBKDF2_SHA256));
+        check(&hash(PBKDF2_SHA512));
+    }
+
+    #[test]
+    fn bcrypt_of_every_age() {
+        let made = bcrypt::hash("trüstno1", 4).expect("a legal cost");
+        for prefix in ["$2a$", "$2b$", "$2y$"] {
+            check(&hash(&format!("{prefix}{}", &made[4..])));
+        }
+    }
+
+    #[test]
+    fn a_file_holds_a_password_or_a_hash() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        for content in ["trüstno1\n", "trüstno1\r\n", "trüstno1", SCRYPT, &format!("{SCRYPT}\n")] {
+            std::fs::write(file.path(), content).expect("a writable file");
+            check(&PasswordSource::File(file.path().to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_made_hash_is_argon2id_with_its_own_salt() {
+        let [first, second] = [(); 2].map(|()| hash_password(&"x".into()));
+        assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let sources = [PasswordSource::Plain("trüstno1".into()), hash(SCRYPT)];
+        for source in sources {
+            let verifier = Verifier::from_source(&source).expect("a supported credential");
+            let shown = format!("{source:?} {verifier:?}");
+            assert!(!shown.contains("trüstno1") && !shown.contains("$scrypt$"), "{shown}");
+        }
+    }
+
+    // Hashes of `trüstno1` made by other programs' libraries, at low cost.
+    const ARGON2ID: &str =
+        "$argon2id$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$RqeoUzTb2X6ZdHs54plVhoUR8Agh5TU9lqq5MHJ2gSI";
+    const ARGON2I: &str =
+        "$argon2i$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$qM3fnbIdmjAu/P87zFbzhBf2C9lm3inoFZeCt9VEc+Y";
+    const ARGON2D: &str =
+        "$argon2d$v=19$m=64,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$9btFySXXub+iHT7lsVznMw2gTqOOdEFXFYyFf3m0lNI";
+    const SCRYPT: &str =
+        "$scrypt$ln=4,r=8,p=1$MDEyMzQ1Njc4OWFiY2RlZg$QWN3Scrt0qRXBLpLTc0CUyqrj7+PmklAEwBeFByjGW8";
+    const PBKDF2_SHA256: &str =
+        "$pbkdf2-sha256$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$4dLSASJSXv9JyAJUn54YiscpPYXNwWWAxZJNJCBxyts";
+    const PBKDF2_SHA512: &str =
+        "$pbkdf2-sha512$i=1000,l=32$MDEyMzQ1Njc4OWFiY2RlZg$4NNiJR2EvhaiiyRV1Uh2R/rXbauYrrgTbXHZXP6GXBM";
+}

@@ -1,0 +1,219 @@
+//! The command line: what was asked for, and the exit code that tells how it went.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::{BufRead, IsTerminal, stdin};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{self, ConfigErrors, Loaded, Origin};
+use crate::{app, auth, logging};
+
+/// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
+const USAGE: u8 = 64;
+
+/// How long blocking work may hold up the end of the process after the service has stopped.
+const LAST_WORK: Duration = Duration::from_secs(1);
+
+/// FTP gateway to object storage.
+#[derive(Debug, Parser)]
+#[command(name = "bucketport", version, after_help = AFTER_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Configuration file [default: bucketport.toml if present, else built-in settings to try it out]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Command {
+    /// Run the gateway (the default)
+    Serve,
+    /// Check the configuration and show every mistake in it
+    Check,
+    /// Read a password from standard input and print its hash for `password_hash`
+    HashPassword,
+}
+
+const AFTER_HELP: &str = "\
+Any key of the configuration can be set by the environment: BUCKETPORT_FTP__PASSIVE_HOST sets ftp.passive_host.
+
+Exit codes: 0 clean stop, 64 bad configuration or usage, 1 failure.";
+
+/// Does what the arguments (the program's name first) ask for, and returns when that is done.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Nothing can be done about a closed terminal.
+            let _ = answer.print();
+            // `--help` and `--version` come as errors as well, but not for standard error.
+            return if answer.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let file = arguments.config.as_deref();
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(file),
+        Command::Check => check(file),
+        Command::HashPassword => hash_password(),
+    }
+}
+
+fn serve(file: Option<&Path>) -> ExitCode {
+    let loaded = match load(file) {
+        Ok(loaded) => loaded,
+        Err(errors) => return refuse(errors),
+    };
+    logging::init(&loaded.config.log);
+    if let Some(welcome) = welcome(&loaded) {
+        eprint!("{welcome}");
+    }
+    for warning in warnings(&loaded) {
+        tracing::warn!("{warning}");
+    }
+    match run_service(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_service(loaded: Loaded) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(app::run(loaded.config, loaded.reload));
+    // Without a limit the process would wait for every password that is still being verified.
+    runtime.shutdown_timeout(LAST_WORK);
+    result
+}
+
+fn check(file: Option<&Path>) -> ExitCode {
+    let loaded = match load(file) {
+        Ok(loaded) => loaded,
+        Err(errors) => return refuse(errors),
+    };
+    for warning in warnings(&loaded) {
+        eprintln!("warning: {warning}");
+    }
+    println!("configuration is valid");
+    ExitCode::SUCCESS
+}
+
+/// The configuration, after every check that needs no network.
+fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
+    let loaded = config::load(file)?;
+    app::check(&loaded.config)?;
+    Ok(loaded)
+}
+
+fn refuse(problem: impl std::fmt::Display) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::from(USAGE)
+}
+
+fn warnings(loaded: &Loaded) -> Vec<String> {
+    match loaded.origin {
+        Origin::File(_) => loaded.config.warnings(),
+        // Nobody wrote it, so nobody can be asked to write it better.
+        Origin::Embedded { .. } => Vec::new(),
+    }
+}
+
+/// What a person who starts the program without a configuration needs to know to try it.
+fn welcome(loaded: &Loaded) -> Option<String> {
+    let Origin::Embedded { generated_password } = &loaded.origin else { return None };
+    let mut text = String::from("no bucketport.toml here, running with built-in settings:\n");
+    let mut line = |name: &str, value: &str| {
+        writeln!(text, "  {name:<9} {value}").expect("writing to a string cannot fail");
+    };
+    for address in &loaded.config.ftp.listen {
+        line("ftp", &format!("ftp://{address}"));
+    }
+    for user in &loaded.config.users {
+        line("user", &user.name);
+    }
+    match generated_password {
+        Some(password) => line("password", password.expose_secret()),
+        None => line("password", "as set in the environment"),
+    }
+    for store in loaded.config.stores.values() {
+        line("files", store.url.as_str());
+    }
+    Some(text)
+}
+
+fn hash_password() -> ExitCode {
+    match read_password() {
+        Ok(password) => {
+            println!("{}", auth::hash_password(&password));
+            ExitCode::SUCCESS
+        }
+        Err(error) => refuse(format!("{error:#}")),
+    }
+}
+
+/// A password from a terminal, typed twice and not shown, or one line from a pipe.
+fn read_password() -> anyhow::Result<SecretString> {
+    let password = if stdin().is_terminal() {
+        let first = SecretString::from(rpassword::prompt_password("Password: ")?);
+        let second = SecretString::from(rpassword::prompt_password("Again: ")?);
+        anyhow::ensure!(first.expose_secret() == second.expose_secret(), "the two passwords differ");
+        first
+    } else {
+        read_line(stdin().lock())?
+    };
+    anyhow::ensure!(!password.expose_secret().is_empty(), "the password is empty");
+    Ok(password)
+}
+
+/// The first line without its line end.
+fn read_line(mut input: impl BufRead) -> std::io::Result<SecretString> {
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split(' '))
+    }
+
+    #[test]
+    fn config_may_stand_before_or_after_the_command() {
+        for line in ["bucketport --config x.toml check", "bucketport check --config x.toml"] {
+            let arguments = parse(line).expect("a legal line");
+            assert_eq!(arguments.config.as_deref(), Some(Path::new("x.toml")), "{line}");
+            assert!(matches!(arguments.command, Some(Command::Check)), "{line}");
+        }
+        assert!(parse("bucketport --config x.toml").expect("a legal line").command.is_none());
+    }
+
+    #[test]
+    fn bad_usage_is_64_and_help_is_0() {
+        let code = |line: &str| run(line.split(' ').map(OsString::from));
+        assert_eq!(code("bucketport fly"), ExitCode::from(USAGE));
+        assert_eq!(code("bucketport --config"), ExitCode::from(USAGE));
+        assert_eq!(code("bucketport --version"), ExitCode::SUCCESS);
+        assert_eq!(code("bucketport --help"), ExitCode::SUCCESS);
+        assert_eq!(code("bucketport check --config /nowhere/x.toml"), ExitCode::from(USAGE));
+    }
+
+    #[test]
+    fn a_password_line_loses_only_its_line_end() {
+        for (input, password) in [(" a b \n", " a b "), ("a\r\n", "a"), ("a", "a"), ("a\nb\n", "a"), ("", "")]
+        {
+            let line = read_line(input.as_bytes()).expect("readable input");
+            assert_eq!(line.expose_secret(), password);
+        }
+    }
+}

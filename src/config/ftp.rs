@@ -1,0 +1,93 @@
+//! `[ftp]`: where clients connect, how data connections reach us, and how long anything may take.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::passive::{PassiveHost, PassivePorts};
+use super::section::Section;
+use super::unserved;
+use super::value::{Listen, timeout};
+
+/// `[ftp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FtpConfig {
+    /// Addresses that control connections are accepted on; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Ports that passive data connections are accepted on.
+    pub passive_ports: PassivePorts,
+    /// The address that PASV replies tell.
+    pub passive_host: PassiveHost,
+    /// Whether a data connection must come from the control connection's address.
+    pub data_peer_check: PeerCheck,
+    /// What `TYPE A` does to a file's bytes.
+    pub ascii: AsciiMode,
+    /// A connection that has not logged in within this time is closed.
+    pub login_timeout: Duration,
+    /// A session without a command or a transfer for this time is closed.
+    pub idle_timeout: Duration,
+    /// A transfer without a byte for this time is ended; also the wait for a data connection.
+    pub data_timeout: Duration,
+    /// How long running transfers may go on after the signal to stop.
+    pub drain_timeout: Duration,
+    /// Control connections at one time; more are turned away. At least one.
+    pub max_connections: usize,
+    /// Control connections at one time from one address. At least one.
+    pub max_connections_per_ip: usize,
+}
+
+/// Who may open a session's data connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerCheck {
+    /// Only the address that the control connection came from.
+    #[default]
+    Strict,
+    /// Any address, for balancers that give each connection another source address.
+    Off,
+}
+
+/// What `TYPE A` does to a file's bytes.
+///
+/// Conversion is not done in this version: both settings transfer the bytes as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AsciiMode {
+    /// Line ends are CRLF on the wire and LF in the store.
+    #[default]
+    Convert,
+    /// The bytes stay as they are.
+    Ignore,
+}
+
+impl FtpConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        unserved::read(&mut section);
+        let listen = vec![Listen((Ipv4Addr::UNSPECIFIED, 2121).into())];
+        let some_address = |listen: &Vec<Listen>| {
+            if listen.is_empty() { Err("needs at least one address".to_owned()) } else { Ok(()) }
+        };
+        let listen = section.checked("listen", listen, some_address);
+        let config = Self {
+            listen: listen.into_iter().map(|address| address.0).collect(),
+            passive_ports: section.field("passive_ports", PassivePorts::default()),
+            passive_host: section.field("passive_host", PassiveHost::default()),
+            data_peer_check: section.field("data_peer_check", PeerCheck::default()),
+            ascii: section.field("ascii", AsciiMode::default()),
+            login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),
+            idle_timeout: timeout(&mut section, "idle_timeout", Duration::from_mins(10)),
+            data_timeout: timeout(&mut section, "data_timeout", Duration::from_mins(2)),
+            drain_timeout: timeout(&mut section, "drain_timeout", Duration::from_mins(5)),
+            max_connections: section.checked("max_connections", 10_000, at_least_one),
+            max_connections_per_ip: section.checked("max_connections_per_ip", 100, at_least_one),
+        };
+        section.finish();
+        config
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that `Section::checked` asks for")]
+fn at_least_one(count: &usize) -> Result<(), String> {
+    if *count == 0 { Err("must be at least 1".to_owned()) } else { Ok(()) }
+}

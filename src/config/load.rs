@@ -1,0 +1,271 @@
+//! Finds the configuration, reads it together with the environment, and can read its users again.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use secrecy::{ExposeSecret, SecretString};
+use toml::{Table, Value};
+use url::Url;
+
+use super::environment::{self, Environment};
+use super::error::{ConfigError, ConfigErrors};
+use super::section::one_line;
+use super::{Config, PasswordSource, UserConfig};
+
+/// A valid configuration, where it came from, and how to read its users again.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Reads the users again.
+    pub reload: Reload,
+}
+
+/// Where a configuration came from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// This file.
+    File(PathBuf),
+    /// The default that is built in.
+    Embedded {
+        /// The password of the user `demo`, when nobody chose it; it must be told to the operator once.
+        generated_password: Option<SecretString>,
+    },
+}
+
+/// Reads and checks the configuration: `file`, else `bucketport.toml` in the working directory, else the
+/// built-in default; the environment's `BUCKETPORT_…__…` variables are laid over any of them.
+///
+/// Every mistake is reported, not only the first.
+pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
+    let folder = std::env::current_dir()
+        .map_err(|error| ConfigError::new("working directory", format!("cannot be read: {error}")))?;
+    load_in(&folder, file, environment::of_process())
+}
+
+/// [`load`] with the working directory and the environment given.
+pub(super) fn load_in(
+    folder: &Path,
+    file: Option<&Path>,
+    environment: Environment,
+) -> Result<Loaded, ConfigErrors> {
+    let usual = folder.join("bucketport.toml");
+    let (source, chosen) = match file {
+        Some(file) => (Source::File(file.to_owned()), None),
+        None if usual.exists() => (Source::File(usual), None),
+        None => {
+            let given = environment.get("BUCKETPORT_PASSWORD").filter(|password| !password.is_empty());
+            let generated = given.is_none().then(random_password);
+            let password = generated.as_ref().or(given).cloned().unwrap_or_default();
+            (Source::Embedded(embedded(folder, &password)?), generated)
+        }
+    };
+    let config = Config::read(source.table()?, &environment)?;
+    let origin = match &source {
+        Source::File(path) => Origin::File(path.clone()),
+        Source::Embedded(_) => {
+            let generated = chosen.map(SecretString::from).filter(|password| opens(&config, password));
+            Origin::Embedded { generated_password: generated }
+        }
+    };
+    let reload = Reload {
+        source,
+        environment,
+        stores: config.stores.keys().cloned().collect(),
+        users_file: config.auth.users_file.clone(),
+    };
+    Ok(Loaded { config, origin, reload })
+}
+
+/// Reads the users again, from the same file and the same environment as at the start.
+pub struct Reload {
+    source: Source,
+    environment: Environment,
+    stores: BTreeSet<String>,
+    users_file: Option<PathBuf>,
+}
+
+impl Reload {
+    /// The users as the files name them now, and their passwords' files checked again.
+    ///
+    /// The whole configuration must be valid, and users may only name stores that the running service has.
+    pub fn users(&self) -> Result<Vec<UserConfig>, ConfigErrors> {
+        let users = Config::read(self.source.table()?, &self.environment)?.users;
+        let missing = |user: &&UserConfig| !self.stores.contains(&user.store);
+        let errors: Vec<ConfigError> = users
+            .iter()
+            .filter(missing)
+            .map(|user| {
+                let message =
+                    format!("user `{}` needs a restart for the new store `{}`", user.name, user.store);
+                ConfigError::new("users", message)
+            })
+            .collect();
+        if errors.is_empty() { Ok(users) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// The file with more users that was configured at the start, to be watched for changes.
+    pub fn users_file(&self) -> Option<&Path> {
+        self.users_file.as_deref()
+    }
+}
+
+impl fmt::Debug for Reload {
+    /// Without the environment, which holds secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reload").field("users_file", &self.users_file).finish_non_exhaustive()
+    }
+}
+
+enum Source {
+    File(PathBuf),
+    /// The built-in default, with its URL and password filled in.
+    Embedded(Table),
+}
+
+impl Source {
+    fn table(&self) -> Result<Table, ConfigErrors> {
+        match self {
+            Self::File(path) => {
+                Ok(read_table(path)
+                    .map_err(|message| ConfigError::new(path.display().to_string(), message))?)
+            }
+            Self::Embedded(table) => Ok(table.clone()),
+        }
+    }
+}
+
+/// The file's table; the message says the line of a mistake in the syntax but not its text, which may be secret.
+pub(super) fn read_table(path: &Path) -> Result<Table, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    parse_table(&text)
+}
+
+pub(super) fn parse_table(text: &str) -> Result<Table, String> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        format!("line {line}: {}", one_line(error.message()))
+    })
+}
+
+/// The built-in default with a store in `folder` and this password.
+fn embedded(folder: &Path, password: &str) -> Result<Table, ConfigErrors> {
+    let mut table: Table =
+        include_str!("embedded.toml").parse().expect("the built-in default is TOML, a test reads it");
+    let url = Url::from_file_path(folder.join("data"))
+        .map_err(|()| ConfigError::new("stores.data.url", "the working directory is not an absolute path"))?;
+    table["stores"]["data"]["url"] = Value::String(url.into());
+    table["users"][0]["password"] = Value::String(password.to_owned());
+    Ok(table)
+}
+
+/// 20 letters and digits: 119 bits from the operating system's generator.
+fn random_password() -> String {
+    rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect()
+}
+
+/// Whether the first user's password is this one, which an override may have changed.
+fn opens(config: &Config, password: &SecretString) -> bool {
+    match config.users.first().map(|user| &user.password) {
+        Some(PasswordSource::Plain(plain)) => plain.expose_secret() == password.expose_secret(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const STORE: &str = "[stores.a]\nurl = \"memory:///\"\n";
+
+    fn folder() -> TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    fn password_of(users: &[UserConfig]) -> String {
+        match &users[0].password {
+            PasswordSource::Plain(password) => password.expose_secret().to_owned(),
+            other => panic!("not a plain password: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_a_file_the_built_in_default() {
+        let folder = folder();
+        let loaded = load_in(folder.path(), None, Environment::new()).expect("a valid default");
+        let Origin::Embedded { generated_password: Some(password) } = &loaded.origin else {
+            panic!("not the default with a password: {:?}", loaded.origin)
+        };
+        assert_eq!(password.expose_secret().len(), 20);
+        assert_eq!(password_of(&loaded.config.users), password.expose_secret());
+        assert_eq!(loaded.config.users[0].name, "demo");
+        assert_eq!(loaded.config.ftp.listen, ["127.0.0.1:2121".parse().expect("an address")]);
+        assert_eq!(loaded.config.http.listen, "127.0.0.1:8080".parse().expect("an address"));
+        let path = loaded.config.stores["data"].url.to_file_path();
+        assert_eq!(path, Ok(folder.path().join("data")));
+        let again = loaded.reload.users().expect("users");
+        assert_eq!(password_of(&again), password.expose_secret());
+    }
+
+    #[test]
+    fn the_environment_changes_the_built_in_default() {
+        let folder = folder();
+        let set = |name: &str, value: &str| Environment::from([(name.to_owned(), value.to_owned())]);
+        let chosen =
+            load_in(folder.path(), None, set("BUCKETPORT_PASSWORD", "a\"b")).expect("a valid default");
+        assert!(matches!(chosen.origin, Origin::Embedded { generated_password: None }));
+        assert_eq!(password_of(&chosen.config.users), "a\"b");
+        let port = set("BUCKETPORT_FTP__LISTEN", "[\"127.0.0.1:0\"]");
+        let moved = load_in(folder.path(), None, port).expect("a valid default");
+        assert_eq!(moved.config.ftp.listen[0].port(), 0);
+        let overridden = set("BUCKETPORT_USERS__0__PASSWORD", "other");
+        let overridden = load_in(folder.path(), None, overridden).expect("a valid default");
+        assert!(matches!(overridden.origin, Origin::Embedded { generated_password: None }));
+    }
+
+    #[test]
+    fn the_usual_file_is_found_and_a_named_one_must_exist() {
+        let folder = folder();
+        fs::write(folder.path().join("bucketport.toml"), STORE).expect("a writable folder");
+        let loaded = load_in(folder.path(), None, Environment::new()).expect("a valid file");
+        assert!(matches!(loaded.origin, Origin::File(_)));
+        let missing = folder.path().join("missing.toml");
+        let errors = load_in(folder.path(), Some(&missing), Environment::new()).expect_err("no such file");
+        assert_eq!(errors.0[0].key, missing.display().to_string());
+    }
+
+    #[test]
+    fn users_are_read_again_for_the_stores_that_run() {
+        let folder = folder();
+        let file = folder.path().join("x.toml");
+        let write = |text: &str| fs::write(&file, format!("{STORE}{text}")).expect("a writable folder");
+        write("");
+        let reload = load_in(folder.path(), Some(&file), Environment::new()).expect("a valid file").reload;
+        write("[[users]]\nname = \"new\"\npassword = \"x\"\n");
+        assert_eq!(reload.users().expect("users")[0].name, "new");
+        write(
+            "[stores.b]\nurl = \"memory:///\"\n[[users]]\nname = \"new\"\npassword = \"x\"\nstore = \"b\"\n",
+        );
+        let errors = reload.users().expect_err("a store that does not run").to_string();
+        assert_eq!(errors, "users: user `new` needs a restart for the new store `b`");
+        write("[[users]]\nname = \"new\"\n");
+        assert!(reload.users().is_err());
+    }
+
+    #[test]
+    fn debug_output_holds_no_password() {
+        let loaded = load_in(folder().path(), None, Environment::new()).expect("a valid default");
+        let password = password_of(&loaded.config.users);
+        assert!(!format!("{loaded:?}").contains(&password));
+    }
+}

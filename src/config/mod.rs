@@ -1,0 +1,288 @@
+//! The configuration: one TOML file and the environment, read into types that cannot hold bad values.
+//!
+//! A file per section; each reads itself from a [`section::Section`], which reports every mistake with the path
+//! of its key instead of stopping at the first.
+
+mod auth;
+mod environment;
+mod error;
+mod ftp;
+mod http;
+mod load;
+mod log;
+mod passive;
+mod permissions;
+mod secret;
+mod section;
+mod stores;
+mod transfer;
+mod unserved;
+mod users;
+mod value;
+
+use std::collections::BTreeMap;
+
+use toml::Table;
+
+pub use auth::AuthConfig;
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigErrors};
+pub use ftp::{AsciiMode, FtpConfig, PeerCheck};
+pub use http::HttpConfig;
+pub use load::{Loaded, Origin, Reload, load};
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use passive::{PassiveHost, PassivePorts};
+pub use permissions::{Permission, Permissions};
+pub use secret::{Credential, PasswordSource, check_hash, is_bcrypt};
+pub use stores::StoreConfig;
+pub use transfer::TransferConfig;
+pub use users::UserConfig;
+
+use error::Report;
+use section::Section;
+use stores::Stores;
+
+/// The whole configuration. All of its values are checked, alone and against each other.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[ftp]`.
+    pub ftp: FtpConfig,
+    /// `[http]`.
+    pub http: HttpConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[transfer]`.
+    pub transfer: TransferConfig,
+    /// `[stores.NAME]` by name; at least one.
+    pub stores: BTreeMap<String, StoreConfig>,
+    /// `[auth]`.
+    pub auth: AuthConfig,
+    /// `[[users]]`, those of the users file included.
+    pub users: Vec<UserConfig>,
+}
+
+impl Config {
+    /// Reads a configuration from text, with these variables laid over it.
+    pub fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let table = load::parse_table(text).map_err(|message| ConfigError::new("configuration", message))?;
+        Self::read(table, environment)
+    }
+
+    fn read(table: Table, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let mut report = Report::default();
+        let table = environment::overlay(table, environment, &mut report);
+        let config = Self::read_sections(Section::root(table, &report), &report);
+        report.finish(config)
+    }
+
+    fn read_sections(mut root: Section<'_>, report: &Report) -> Self {
+        let ftp = FtpConfig::read(root.section("ftp"));
+        let http = HttpConfig::read(root.section("http"));
+        let log = LogConfig::read(root.section("log"));
+        let transfer = TransferConfig::read(root.section("transfer"));
+        let stores = Stores::read(root.section("stores"));
+        let auth = AuthConfig::read(root.section("auth"));
+        let users = users::read(root.sections("users"), auth.users_file.as_deref(), &stores.names, report);
+        root.finish();
+        Self { ftp, http, log, transfer, stores: stores.read, auth, users }
+    }
+
+    /// What is valid but deserves a second look, one line each, without secrets.
+    pub fn warnings(&self) -> Vec<String> {
+        let is_plain = |user: &&UserConfig| matches!(user.password, PasswordSource::Plain(_));
+        let mut warnings: Vec<String> = self
+            .users
+            .iter()
+            .filter(is_plain)
+            .map(|user| {
+                format!("user `{}` has a plain password, prefer password_hash or password_file", user.name)
+            })
+            .collect();
+        if self.users.is_empty() {
+            warnings.push("there are no users, so nobody can log in".to_owned());
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const SMALLEST: &str = "[stores.only]\nurl = \"memory:///\"\n";
+
+    /// The mistakes of a configuration, one `key: message` each.
+    fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+        match parse(text, environment) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        let pair = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::parse(text, &environment.iter().map(pair).collect())
+    }
+
+    fn valid(text: &str, environment: &[(&str, &str)]) -> Config {
+        parse(text, environment).expect("a valid configuration")
+    }
+
+    #[test]
+    fn the_defaults() {
+        let config = valid(SMALLEST, &[]);
+        let addresses: Vec<String> = config.ftp.listen.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["0.0.0.0:2121"]);
+        assert_eq!(config.ftp.passive_ports.range(), 50000..=50099);
+        assert_eq!(config.ftp.passive_host, PassiveHost::Auto);
+        assert_eq!(config.ftp.data_peer_check, PeerCheck::Strict);
+        assert_eq!(config.ftp.ascii, AsciiMode::Convert);
+        assert_eq!(config.ftp.login_timeout, Duration::from_secs(30));
+        assert_eq!(config.ftp.idle_timeout, Duration::from_mins(10));
+        assert_eq!(config.ftp.data_timeout, Duration::from_mins(2));
+        assert_eq!(config.ftp.drain_timeout, Duration::from_mins(5));
+        assert_eq!((config.ftp.max_connections, config.ftp.max_connections_per_ip), (10_000, 100));
+        assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.log, LogConfig { format: LogFormat::Text, level: LogLevel::Info });
+        assert_eq!((config.transfer.memory, config.transfer.part_size), (256 << 20, 8 << 20));
+        assert_eq!((config.transfer.upload_concurrency, config.transfer.download_concurrency), (4, 4));
+        let store = &config.stores["only"];
+        assert_eq!((store.directory_marker.as_str(), store.overwrite), (".keep", true));
+        assert_eq!(config.auth, AuthConfig { users_file: None });
+        assert_eq!(config.warnings(), ["there are no users, so nobody can log in"]);
+    }
+
+    #[test]
+    fn every_mistake_is_shown_with_its_key() {
+        let text = r#"
+            colour = "red"
+            [ftp]
+            listen = ["localhost"]
+            pasive_ports = "1-2"
+            idle_timeout = 30
+            max_connections = 0
+            [log]
+            level = "loud"
+            [stores.landing]
+            url = "ftp://example.org"
+            [stores.landing.options]
+            foo = 1.5
+            [[users]]
+            name = "acme"
+            password = "x"
+            permissions = ["fly"]
+            [[users]]
+            name = "acme"
+            password = "x"
+            shoe_size = 45
+        "#;
+        let shown = mistakes(text, &[]);
+        let expected = [
+            ("ftp.listen", "`localhost` is not an address and a port"),
+            ("ftp.idle_timeout", "expected a duration in quotes"),
+            ("ftp.max_connections", "must be at least 1"),
+            ("ftp.pasive_ports", "unknown key, did you mean `passive_ports`?"),
+            ("log.level", "unknown variant `loud`"),
+            ("stores.landing.url", "`ftp` is not a known scheme"),
+            ("stores.landing.options.foo", "expected a string, an integer or a boolean, found float"),
+            ("users[0].permissions", "unknown variant `fly`"),
+            ("users[1].name", "`acme` is already the name of users[0]"),
+            ("users[1].shoe_size", "unknown key"),
+            ("colour", "unknown key"),
+        ];
+        assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+        for (line, (key, message)) in shown.iter().zip(expected) {
+            assert!(line.starts_with(&format!("{key}: {message}")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_the_syntax_has_its_line_and_not_its_text() {
+        let shown = mistakes("[ftp]\n\npassword = hunter2\n", &[]).join("\n");
+        assert!(shown.starts_with("configuration: line 3: "), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_environment_overrides() {
+        let text = format!("{SMALLEST}[[users]]\nname = \"acme\"\npassword = \"x\"\n");
+        let config = valid(
+            &text,
+            &[
+                ("BUCKETPORT_FTP__LISTEN", "[\"127.0.0.1:0\", \"[::1]:0\"]"),
+                ("BUCKETPORT_FTP__MAX_CONNECTIONS", "50"),
+                ("BUCKETPORT_FTP__PASSIVE_HOST", "ftp.example.org"),
+                ("BUCKETPORT_LOG__FORMAT", "json"),
+                ("BUCKETPORT_TRANSFER__MEMORY", "1GiB"),
+                ("BUCKETPORT_STORES__ONLY__OVERWRITE", "false"),
+                ("BUCKETPORT_STORES__ONLY__OPTIONS__AWS_SECRET_ACCESS_KEY", "123"),
+                ("BUCKETPORT_STORES__SECOND", "{ url = \"s3://bucket\" }"),
+                ("BUCKETPORT_USERS__0__PASSWORD", "5678"),
+                ("BUCKETPORT_USERS__0__STORE", "second"),
+            ],
+        );
+        assert_eq!(config.ftp.listen.len(), 2);
+        assert_eq!(config.ftp.max_connections, 50);
+        assert_eq!(config.ftp.passive_host, PassiveHost::Name("ftp.example.org".to_owned()));
+        assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!(config.transfer.memory, 1 << 30);
+        assert!(!config.stores["only"].overwrite);
+        assert_eq!(config.stores["only"].options["aws_secret_access_key"].expose_secret(), "123");
+        assert_eq!(config.stores["second"].url.as_str(), "s3://bucket");
+        assert!(matches!(&config.users[0].password, PasswordSource::Plain(p) if p.expose_secret() == "5678"));
+        assert_eq!(config.users[0].store, "second");
+    }
+
+    #[test]
+    fn variables_without_a_double_underscore_are_not_ours() {
+        let kubernetes = [
+            ("BUCKETPORT_SERVICE_HOST", "10.0.0.1"),
+            ("BUCKETPORT_PORT_2121_TCP_ADDR", "10.0.0.1"),
+            ("BUCKETPORT_PASSWORD", "x"),
+            ("OTHER__KEY", "x"),
+        ];
+        assert_eq!(mistakes(SMALLEST, &kubernetes), [""; 0]);
+    }
+
+    #[test]
+    fn a_mistake_in_the_environment_names_its_variable() {
+        let environment = [
+            ("BUCKETPORT_FTP__MAX_CONNECTIONS", "many"),
+            ("BUCKETPORT_FTP__ACTIVE_MODE", "true"),
+            ("BUCKETPORT_SHOE__SIZE", "45"),
+            ("BUCKETPORT_USERS__7__NAME", "x"),
+            ("BUCKETPORT_FTP____X", "x"),
+        ];
+        let expected = [
+            "BUCKETPORT_FTP____X: the name has an empty part",
+            "BUCKETPORT_USERS__7__NAME: `users` has no element `7`",
+            "ftp.active_mode: active mode is not supported by this version (set by BUCKETPORT_FTP__ACTIVE_MODE)",
+            "ftp.max_connections: invalid type: string \"many\", expected a whole number (set by BUCKETPORT_FTP__MAX_CONNECTIONS)",
+            "shoe: unknown key (set by BUCKETPORT_SHOE__SIZE)",
+        ];
+        assert_eq!(mistakes(SMALLEST, &environment), expected);
+    }
+
+    #[test]
+    fn warnings_and_debug_output_hold_no_secret() {
+        let text = "[stores.only]\nurl = \"memory:///\"\noptions.key = \"s3cr3t\"\n\
+                    [[users]]\nname = \"acme\"\npassword = \"hunter2\"\n";
+        let config = valid(text, &[]);
+        assert_eq!(config.warnings().len(), 1);
+        let shown = format!("{:?} {config:?}", config.warnings());
+        assert!(shown.contains("acme") && !shown.contains("s3cr3t") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_wrong_secret_is_not_repeated() {
+        let text = "[stores.only]\nurl = \"memory:///\"\noptions.key = [1234]\n[[users]]\nname = \"a\"\n\
+                    password = 1234\n[[users]]\nname = \"b\"\npassword_hash = \"$6$salt$1234\"\n";
+        let shown = mistakes(text, &[]);
+        assert_eq!(shown.len(), 3, "{shown:#?}");
+        assert!(!shown.join("\n").contains("1234"), "{shown:#?}");
+    }
+}

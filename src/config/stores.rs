@@ -1,0 +1,133 @@
+//! `[stores.NAME]`: the buckets, containers and folders that hold the files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::section::Section;
+use super::value::OptionText;
+
+/// `[stores.NAME]`.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// What kind of store it is, which bucket, and the prefix inside it. The scheme is a known one; a `file:`
+    /// URL is an absolute path, and every scheme but `file` and `memory` names a bucket or container.
+    pub url: Url,
+    /// Name of the hidden object that stands for an empty directory; a legal single file name.
+    pub directory_marker: String,
+    /// Whether an upload may replace an existing file.
+    pub overwrite: bool,
+    /// Options of the store's client by name; the names are checked when the store is built.
+    pub options: BTreeMap<String, SecretString>,
+}
+
+/// All stores, and the names of those as well that could not be read: a user that names one of them has made
+/// no mistake.
+pub(super) struct Stores {
+    pub(super) read: BTreeMap<String, StoreConfig>,
+    pub(super) names: BTreeSet<String>,
+}
+
+const SCHEMES: [&str; 10] = ["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "file", "memory"];
+
+impl Stores {
+    pub(super) fn read(section: Section<'_>) -> Self {
+        let report = section.report();
+        let path = section.path().to_owned();
+        let sections = section.into_named_sections();
+        if sections.is_empty() {
+            report.error(path, "at least one store is needed, such as [stores.landing]");
+        }
+        let names = sections.iter().map(|(name, _)| name.clone()).collect();
+        let read = sections.into_iter().filter_map(|(name, section)| {
+            // The name is a metric label and part of log lines.
+            let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            if name.is_empty() || !name.chars().all(legal) {
+                report.error(section.path(), "a store's name may hold only letters, digits, `-` and `_`");
+            }
+            Some((name, StoreConfig::read(section)?))
+        });
+        Self { read: read.collect(), names }
+    }
+}
+
+impl StoreConfig {
+    fn read(mut section: Section<'_>) -> Option<Self> {
+        let url = section.required::<String>("url").and_then(|text| {
+            let parsed = parse_url(&text);
+            parsed.map_err(|message| section.error("url", message)).ok()
+        });
+        let directory_marker =
+            section.checked("directory_marker", ".keep".to_owned(), |name| check_marker(name));
+        let overwrite = section.field("overwrite", true);
+        let options = section.section("options").into_fields::<OptionText>();
+        section.finish();
+        let options = options.into_iter().map(|(name, value)| (name, value.0)).collect();
+        Some(Self { url: url?, directory_marker, overwrite, options })
+    }
+}
+
+/// Messages do not repeat the URL, as it may hold a password.
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url =
+        Url::parse(text).map_err(|error| format!("is not a URL such as s3://bucket/prefix: {error}"))?;
+    match url.scheme() {
+        "file" if url.to_file_path().is_err() => {
+            Err("must be an absolute path, such as file:///srv/data".to_owned())
+        }
+        "file" | "memory" => Ok(url),
+        scheme if !SCHEMES.contains(&scheme) => {
+            Err(format!("`{scheme}` is not a known scheme; known are {}", SCHEMES.join(", ")))
+        }
+        scheme if url.host_str().is_none_or(str::is_empty) => {
+            Err(format!("names no bucket; expected {scheme}://bucket/prefix"))
+        }
+        _ => Ok(url),
+    }
+}
+
+fn check_marker(name: &str) -> Result<(), String> {
+    if name.is_empty()
+        || name == "."
+        || name == ".."
+        || name.contains('/')
+        || name.chars().any(char::is_control)
+    {
+        return Err("must be a single legal file name, such as \".keep\"".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for legal in [
+            "s3://bucket/prefix",
+            "s3a://bucket",
+            "gs://bucket/a/b",
+            "az://container/prefix",
+            "abfss://container@account.dfs.core.windows.net/prefix",
+            "file:///srv/data",
+            "memory:///",
+        ] {
+            assert!(parse_url(legal).is_ok(), "{legal}");
+        }
+        for wrong in
+            ["", "bucket/prefix", "/srv/data", "s3:///prefix", "https://bucket", "file://./data", "s3:bucket"]
+        {
+            assert!(parse_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn markers_are_single_names() {
+        assert!(check_marker(".keep").is_ok());
+        for wrong in ["", ".", "..", "a/b", "/", "a\nb"] {
+            assert!(check_marker(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

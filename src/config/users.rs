@@ -1,0 +1,281 @@
+//! `[[users]]`: who may log in, to which folder of which store, from where, and what they may do there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Table;
+
+use super::error::Report;
+use super::load::read_table;
+use super::permissions::Permissions;
+use super::secret::PasswordSource;
+use super::section::Section;
+use super::value::Network;
+
+/// One of `[[users]]`. Names are unique, and the store exists.
+#[derive(Clone, Debug)]
+pub struct UserConfig {
+    /// The name given with USER; not empty, without control characters.
+    pub name: String,
+    /// What the password is compared with.
+    pub password: PasswordSource,
+    /// The store that holds the user's files.
+    pub store: String,
+    /// The folder in the store that the user sees as `/`: segments joined by `/`, none of them `.` or `..`,
+    /// without a slash at either end; empty for the store's root.
+    pub home: String,
+    /// What the user may do.
+    pub permissions: Permissions,
+    /// Networks that the user may log in from; empty for anywhere.
+    pub allow_from: Vec<IpNet>,
+}
+
+/// Reads the users of the main file and of `users_file`.
+pub(super) fn read(
+    sections: Vec<Section<'_>>,
+    users_file: Option<&Path>,
+    stores: &BTreeSet<String>,
+    report: &Report,
+) -> Vec<UserConfig> {
+    let mut names = Names::default();
+    let mut users: Vec<UserConfig> =
+        sections.into_iter().filter_map(|section| UserConfig::read(section, stores, &mut names)).collect();
+    let Some(path) = users_file else { return users };
+    let file = path.display().to_string();
+    match read_table(path) {
+        Err(error) => report.error("auth.users_file", format!("{file}: {error}")),
+        Ok(table) => {
+            names.file = Some(file.clone());
+            let inner = Report::default();
+            users.extend(read_users_file(table, stores, &mut names, &inner));
+            report.merge(&file, inner.into_errors());
+        }
+    }
+    users
+}
+
+fn read_users_file(
+    table: Table,
+    stores: &BTreeSet<String>,
+    names: &mut Names,
+    report: &Report,
+) -> Vec<UserConfig> {
+    let mut root = Section::root(table, report);
+    let sections = root.sections("users");
+    root.finish();
+    sections.into_iter().filter_map(|section| UserConfig::read(section, stores, names)).collect()
+}
+
+impl UserConfig {
+    fn read(mut section: Section<'_>, stores: &BTreeSet<String>, names: &mut Names) -> Option<Self> {
+        let name = section.required::<UserName>("name").map(|name| name.0);
+        if let Some(name) = &name
+            && let Some(first) = names.insert(name, section.path())
+        {
+            section.error("name", format!("`{name}` is already the name of {first}"));
+        }
+        let password = PasswordSource::read(&mut section);
+        let store = read_store(&mut section, stores);
+        let home = section.field("home", Home::default()).0;
+        let permissions = section.field("permissions", Permissions::all());
+        let allow_from = section.field("allow_from", Vec::<Network>::new());
+        section.finish();
+        let allow_from = allow_from.into_iter().map(|network| network.0).collect();
+        Some(Self { name: name?, password: password?, store: store?, home, permissions, allow_from })
+    }
+}
+
+fn read_store(section: &mut Section<'_>, stores: &BTreeSet<String>) -> Option<String> {
+    let mut known = stores.iter();
+    match (section.optional::<String>("store"), known.next(), known.next()) {
+        (Some(name), ..) if stores.contains(&name) => Some(name),
+        // With no store at all the one mistake is the missing store, not each user.
+        (_, None, _) => None,
+        (Some(name), ..) => {
+            section.error("store", format!("there is no store named `{name}`"));
+            None
+        }
+        (None, Some(only), None) => Some(only.clone()),
+        (None, Some(_), Some(_)) => {
+            section.error("store", "is required, because there is more than one store");
+            None
+        }
+    }
+}
+
+/// Where each user name was seen first.
+#[derive(Default)]
+struct Names {
+    seen: BTreeMap<String, String>,
+    /// The users file, while it is being read.
+    file: Option<String>,
+}
+
+impl Names {
+    /// Notes a name; returns the place of an earlier user of that name.
+    fn insert(&mut self, name: &str, path: &str) -> Option<String> {
+        let place = match &self.file {
+            Some(file) => format!("{file}: {path}"),
+            None => path.to_owned(),
+        };
+        if let Some(first) = self.seen.get(name) {
+            return Some(first.clone());
+        }
+        self.seen.insert(name.to_owned(), place);
+        None
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct UserName(String);
+
+impl TryFrom<String> for UserName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "" => Err("is empty"),
+            name if name.chars().any(char::is_control) => Err("holds a control character"),
+            name if name.trim() != name => Err("begins or ends with a space"),
+            _ => Ok(Self(name)),
+        }
+    }
+}
+
+/// A folder in a store, normalised.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "String")]
+struct Home(String);
+
+impl TryFrom<String> for Home {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+        if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
+            return Err("must not hold `.` or `..`");
+        }
+        if text.chars().any(char::is_control) {
+            return Err("holds a control character");
+        }
+        Ok(Self(segments.join("/")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+    use crate::config::{Config, Environment, Permission};
+
+    const STORES: &str = "[stores.a]\nurl = \"memory:///\"\n[stores.b]\nurl = \"memory:///\"\n";
+
+    fn mistakes(text: &str) -> Vec<String> {
+        match Config::parse(text, &Environment::new()) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn only(user: &str) -> UserConfig {
+        let text =
+            format!("[stores.a]\nurl = \"memory:///\"\n[[users]]\nname = \"x\"\npassword = \"x\"\n{user}");
+        Config::parse(&text, &Environment::new()).expect("a valid user").users.remove(0)
+    }
+
+    #[test]
+    fn defaults_are_the_only_store_its_root_and_everything() {
+        let user = only("");
+        assert_eq!((user.store.as_str(), user.home.as_str()), ("a", ""));
+        assert_eq!(user.permissions, Permissions::all());
+        assert!(user.allow_from.is_empty());
+    }
+
+    #[test]
+    fn values_are_normalised() {
+        let user = only(
+            "home = \"/in//acme/\"\npermissions = [\"list\", \"write\"]\nallow_from = [\"10.1.2.3/8\", \"::1\"]",
+        );
+        assert_eq!(user.home, "in/acme");
+        assert_eq!(user.permissions, [Permission::List, Permission::Write].into_iter().collect());
+        let networks: Vec<String> = user.allow_from.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+        assert_eq!(only("home = \"/\"").home, "");
+    }
+
+    #[test]
+    fn homes_stay_inside_the_store() {
+        for wrong in ["..", "a/../b", "./a", "a/.", "a\tb"] {
+            assert!(Home::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
+        }
+        assert!(Home::try_from("a/..b/c.d".to_owned()).is_ok());
+    }
+
+    #[test]
+    fn the_store_must_be_known_and_is_needed_among_several() {
+        let user = |store: &str| format!("{STORES}[[users]]\nname = \"x\"\npassword = \"x\"\n{store}");
+        assert_eq!(mistakes(&user("store = \"b\"")), [""; 0]);
+        assert_eq!(mistakes(&user("store = \"c\"")), ["users[0].store: there is no store named `c`"]);
+        let missing = "users[0].store: is required, because there is more than one store";
+        assert_eq!(mistakes(&user("")), [missing]);
+    }
+
+    #[test]
+    fn exactly_one_password_is_given() {
+        let one_of = "exactly one of password_hash, password_file and password is required";
+        let user =
+            |password: &str| format!("[stores.a]\nurl = \"memory:///\"\n[[users]]\nname = \"x\"\n{password}");
+        assert_eq!(mistakes(&user("")), [format!("users[0].password_hash: {one_of}")]);
+        let two = mistakes(&user("password = \"x\"\npassword_file = \"/x\""));
+        assert_eq!(two, [format!("users[0].password: {one_of}")]);
+        assert_eq!(mistakes(&user("password = \"\"")), ["users[0].password: is empty"]);
+        let missing = mistakes(&user("password_file = \"/nowhere/x\""));
+        assert!(missing[0].starts_with("users[0].password_file: cannot read /nowhere/x"), "{missing:?}");
+    }
+
+    fn with_users_file(content: &str) -> (String, NamedTempFile) {
+        let mut file = NamedTempFile::new().expect("a temporary file");
+        file.write_all(content.as_bytes()).expect("a writable file");
+        let path = file.path().display();
+        let text = format!(
+            "[stores.a]\nurl = \"memory:///\"\n[auth]\nusers_file = \"{path}\"\n\
+             [[users]]\nname = \"main\"\npassword = \"x\"\n"
+        );
+        (text, file)
+    }
+
+    #[test]
+    fn the_users_file_adds_users() {
+        let (text, _file) = with_users_file("[[users]]\nname = \"more\"\npassword = \"x\"\n");
+        let config = Config::parse(&text, &Environment::new()).expect("a valid configuration");
+        let names: Vec<&str> = config.users.iter().map(|user| user.name.as_str()).collect();
+        assert_eq!(names, ["main", "more"]);
+    }
+
+    #[test]
+    fn mistakes_of_the_users_file_come_with_its_path() {
+        let (text, file) =
+            with_users_file("x = 1\n[[users]]\nname = \"main\"\npassword = \"x\"\nhome = \"..\"\n");
+        let path = file.path().display().to_string();
+        let expected = [
+            format!("{path}: x: unknown key"),
+            format!("{path}: users[0].name: `main` is already the name of users[0]"),
+            format!("{path}: users[0].home: must not hold `.` or `..`"),
+        ];
+        assert_eq!(mistakes(&text), expected);
+        std::fs::write(&path, "[[users]\n").expect("our own file");
+        assert!(
+            mistakes(&text)[0].starts_with(&format!("auth.users_file: {path}: line 1: ")),
+            "{:?}",
+            mistakes(&text)
+        );
+        file.close().expect("our own file");
+        assert!(mistakes(&text)[0].starts_with(&format!("auth.users_file: {path}: cannot be read: ")));
+    }
+}

@@ -1,0 +1,73 @@
+//! libunftp's login pipeline, answered by `auth`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::Instrument;
+use unftp_core::auth::{
+    AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError, UserDetailProvider,
+};
+
+use crate::auth::{Auth, LoginError};
+use crate::metrics::{LoginResult, Metrics};
+use crate::session::{Failure, Session};
+use crate::user::User;
+
+/// A user as libunftp holds one.
+#[derive(Clone, Debug)]
+pub(super) struct SessionUser(pub(super) Arc<User>);
+
+impl UserDetail for SessionUser {}
+
+impl fmt::Display for SessionUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.name)
+    }
+}
+
+/// Logs one session in.
+#[derive(Debug)]
+pub(super) struct SessionAuthenticator {
+    pub(super) auth: Arc<Auth>,
+    pub(super) session: Arc<Session>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Authenticator for SessionAuthenticator {
+    async fn authenticate(&self, name: &str, credentials: &Credentials) -> Result<Principal, AuthenticationError> {
+        let password = credentials.password.clone().unwrap_or_default().into();
+        // libunftp sees the loopback pair; the client's address is the session's.
+        let login = self.auth.login(name, password, self.session.peer.ip());
+        match login.instrument(self.session.span.clone()).await {
+            Ok(user) => {
+                self.metrics.login(LoginResult::Ok);
+                self.session.log_in(user);
+                Ok(Principal { username: name.to_owned() })
+            }
+            Err(error) => {
+                let (result, code, text) = match error {
+                    LoginError::BadCredentials => (LoginResult::BadCredentials, 530, "Login incorrect"),
+                    LoginError::Denied => (LoginResult::Denied, 530, "Not allowed from this address"),
+                    LoginError::Unavailable => (LoginResult::Denied, 421, "Cannot check passwords now, try later"),
+                };
+                self.metrics.login(result);
+                let _in_session = self.session.span.enter();
+                tracing::info!(name, result = %error, "login failed");
+                self.session.fail(Failure { code, text: text.to_owned() });
+                Err(AuthenticationError::BadPassword)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl UserDetailProvider for SessionAuthenticator {
+    type User = SessionUser;
+
+    async fn provide_user_detail(&self, principal: &Principal) -> Result<SessionUser, UserDetailError> {
+        let username = principal.username.clone();
+        self.session.user().map(SessionUser).ok_or(UserDetailError::UserNotFound { username })
+    }
+}

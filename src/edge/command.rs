@@ -1,0 +1,119 @@
+//! From a line to a command of the table.
+
+use super::verb::{self, Argument, Verb};
+use crate::control::Reply;
+
+/// What the edge answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Local {
+    User,
+    Pass,
+    Cdup,
+    Rein,
+    Quit,
+    Pasv,
+    Epsv,
+    Type,
+    Stru,
+    Mode,
+    Allo,
+    Rest,
+    Abor,
+    Pwd,
+    Syst,
+    Stat,
+    Help,
+    Noop,
+    Feat,
+    Opts,
+    Clnt,
+}
+
+/// A command of the table with its argument.
+#[derive(Clone, Debug)]
+pub(super) struct Command {
+    pub(super) verb: &'static Verb,
+    pub(super) argument: String,
+}
+
+impl Command {
+    /// Reads `line`, or says with which reply it is refused.
+    pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
+        // RFC 3659 section 2.2: one space ends the verb, further ones are part of the pathname.
+        let (name, argument) = line.iter().position(|&byte| byte == b' ').map_or((line, &b""[..]), |space| {
+            (&line[..space], &line[space + 1..])
+        });
+        let known = std::str::from_utf8(name).ok().and_then(verb::find);
+        let Some(verb) = known else {
+            return Err(Reply::new(500, "Command not understood"));
+        };
+        let Ok(argument) = std::str::from_utf8(argument) else {
+            return Err(Reply::new(501, "Names must be in UTF-8"));
+        };
+        let argument = match verb.argument {
+            Argument::None => "",
+            Argument::Listing => without_options(argument),
+            Argument::Path | Argument::OptionalPath => argument,
+            Argument::Text | Argument::OptionalText => {
+                // A password may begin or end with a space.
+                if verb.name == "PASS" { argument } else { argument.trim() }
+            }
+        };
+        if argument.is_empty() && matches!(verb.argument, Argument::Path | Argument::Text) {
+            return Err(Reply::new(501, format!("Syntax: {}", verb.syntax())));
+        }
+        Ok(Self { verb, argument: argument.to_owned() })
+    }
+}
+
+/// `-la dir` is `dir`: clients send the options of `ls`.
+fn without_options(argument: &str) -> &str {
+    let mut rest = argument;
+    while rest.starts_with('-') {
+        rest = rest.split_once(' ').map_or("", |(_, rest)| rest);
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[u8]) -> Result<(&'static str, String), u16> {
+        Command::parse(line).map(|command| (command.verb.name, command.argument)).map_err(|reply| reply.code)
+    }
+
+    #[test]
+    fn lines_become_commands() {
+        for (line, name, argument) in [
+            ("noop ignored", "NOOP", ""),
+            ("STOR  a b ", "STOR", " a b "),
+            ("LIST -la", "LIST", ""),
+            ("LIST -a -l some dir", "LIST", "some dir"),
+            ("NLST *.csv", "NLST", "*.csv"),
+            ("TYPE  A N ", "TYPE", "A N"),
+            ("PASS ", "PASS", ""),
+            ("PASS  x ", "PASS", " x "),
+            ("xpwd", "XPWD", ""),
+            ("MLSD", "MLSD", ""),
+        ] {
+            assert_eq!(parse(line.as_bytes()), Ok((name, argument.to_owned())), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn bad_lines_get_their_codes() {
+        for (line, code) in [
+            (&b"FROB x"[..], 500),
+            (b"", 500),
+            (b" NOOP", 500),
+            (b"\xff\xfe", 500),
+            (b"STOR", 501),
+            (b"STOR ", 501),
+            (b"STOR \xe9.txt", 501),
+            (b"TYPE", 501),
+        ] {
+            assert_eq!(parse(line), Err(code), "{line:?}");
+        }
+    }
+}

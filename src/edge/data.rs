@@ -1,0 +1,125 @@
+//! Data connections: opening one for a transfer, and moving bytes with a deadline.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::passive::Slot;
+use super::socket::ControlSocket;
+use crate::session::{Abort, DataConnection, DataError, OpenData};
+
+/// A client that does not open its data connection for this long will not.
+const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Opens the data connection of a passive transfer.
+#[derive(Debug)]
+pub(super) struct PassiveOpener {
+    pub(super) slot: Slot,
+    pub(super) control: ControlSocket,
+    pub(super) data_timeout: Duration,
+    pub(super) abort: Abort,
+    /// Counts what moves, for STAT.
+    pub(super) moved: Arc<AtomicU64>,
+    /// Told when the connection is there, so that 150 goes out.
+    pub(super) opened: oneshot::Sender<()>,
+}
+
+#[async_trait]
+impl OpenData for PassiveOpener {
+    async fn open(mut self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError> {
+        let stream = tokio::select! {
+            biased;
+            () = self.abort.requested() => return Err(self.abort.error()),
+            connected = timeout(OPEN_DEADLINE.min(self.data_timeout), self.slot.connected()) => connected,
+        };
+        let stream = match stream {
+            Ok(Some(stream)) => stream,
+            Ok(None) => return Err(DataError::NotOpened("the port was taken back")),
+            Err(_) => return Err(DataError::NotOpened("the client did not connect")),
+        };
+        stream.set_nodelay(true).map_err(DataError::Lost)?;
+        // The receiver is gone only if the session is, which the first read or write will notice.
+        let _ = self.opened.send(());
+        let (control, moved) = (self.control.clone(), Arc::clone(&self.moved));
+        Ok(Box::new(PlainData { stream, control, data_timeout: self.data_timeout, moved }))
+    }
+}
+
+/// A data connection in the clear.
+#[derive(Debug)]
+struct PlainData {
+    stream: TcpStream,
+    control: ControlSocket,
+    data_timeout: Duration,
+    moved: Arc<AtomicU64>,
+}
+
+impl PlainData {
+    async fn ready(&self, ready: impl Future<Output = io::Result<()>> + Send) -> Result<(), DataError> {
+        match timeout(self.data_timeout, ready).await {
+            Ok(ready) => ready.map_err(DataError::Lost),
+            Err(_) => Err(DataError::Stalled(self.data_timeout)),
+        }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl DataConnection for PlainData {
+    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize, DataError> {
+        // `try_read_buf` would make room of its own in a full buffer, which nobody has accounted for.
+        debug_assert!(buffer.len() < buffer.capacity(), "no room to read into");
+        loop {
+            match self.stream.try_read_buf(buffer) {
+                Ok(0) if self.control.is_gone() => return Err(DataError::ControlLost),
+                Ok(read) => {
+                    self.count(read);
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready(self.stream.readable()).await?;
+                }
+                Err(error) => return Err(DataError::Lost(error)),
+            }
+        }
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), DataError> {
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(written) => {
+                    self.count(written);
+                    bytes = &bytes[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready(self.stream.writable()).await?;
+                }
+                Err(error) => return Err(DataError::Lost(error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), DataError> {
+        self.stream.shutdown().await.map_err(DataError::Lost)
+    }
+
+    fn reset(self: Box<Self>) {
+        // Without lingering the close is a reset, which no client takes for the end of a file.
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "cannot reset a data connection");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Accepting control connections. Accepting never waits for a session.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tracing::Instrument;
+
+use super::socket::ControlSocket;
+use super::{Edge, canonical, connection};
+use crate::metrics::Rejection;
+use crate::session::Session;
+
+/// After a failed accept, which is mostly a lack of file descriptors: time for sessions to end.
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const BACKLOG: i32 = 1024;
+
+/// Listens on `address`. An IPv6 address takes no IPv4 connections, so that both can be listed.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of the last process to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Accepts sessions on `listener` until draining begins.
+pub async fn serve(edge: Arc<Edge>, listener: TcpListener) {
+    let shutdown = edge.front.shutdown.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.draining() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(&edge, stream, canonical(peer)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a control connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) {
+    let place = match edge.limits.admit(peer.ip()) {
+        Ok(place) => place,
+        Err(reason) => return turn_away(edge, &stream, peer, reason),
+    };
+    let (local, socket) = match (stream.local_addr(), ControlSocket::new(stream)) {
+        (Ok(local), Ok(socket)) => (canonical(local), socket),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::debug!(%peer, %error, "control connection lost at once");
+            return;
+        }
+    };
+    let id = edge.last_session.fetch_add(1, Ordering::Relaxed) + 1;
+    let session = Arc::new(Session::new(id, peer, local));
+    let span = session.span.clone();
+    let edge = Arc::clone(edge);
+    let counted = edge.front.metrics.session();
+    let shutdown = edge.front.shutdown.clone();
+    shutdown.spawn(
+        async move {
+            let _held = (place, counted);
+            connection::run(edge, socket, session).await;
+        }
+        .instrument(span),
+    );
+}
+
+fn turn_away(edge: &Edge, stream: &TcpStream, peer: SocketAddr, reason: Rejection) {
+    edge.front.metrics.rejected(reason);
+    tracing::info!(%peer, ?reason, "connection turned away");
+    // A fresh connection has room for a line; a client that has gone away needs none.
+    let _ = stream.try_write(b"421 Too many connections, try again later\r\n");
+}

@@ -1,0 +1,49 @@
+//! All that touches a client's socket: accepting, limits, bounded command lines, the working directory, passive ports,
+//! data connections, timeouts and the words of the replies.
+
+mod command;
+mod connection;
+mod data;
+mod limits;
+mod line;
+mod listener;
+mod passive;
+mod reply;
+mod socket;
+mod transfer;
+mod verb;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+pub use listener::{bind, serve};
+pub use passive::PassivePool;
+pub use verb::names as verb_names;
+
+use crate::config::FtpConfig;
+use crate::control::Front;
+use limits::Limits;
+
+/// What all connections share.
+#[derive(Debug)]
+pub struct Edge {
+    config: FtpConfig,
+    front: Front,
+    passive: Arc<PassivePool>,
+    limits: Limits,
+    last_session: AtomicU64,
+}
+
+impl Edge {
+    /// An edge in front of `front` that offers the ports of `passive`.
+    pub fn new(config: FtpConfig, front: Front, passive: Arc<PassivePool>) -> Self {
+        let limits = Limits::new(config.max_connections, config.max_connections_per_ip);
+        Self { config, front, passive, limits, last_session: AtomicU64::new(0) }
+    }
+}
+
+/// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

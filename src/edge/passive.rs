@@ -1,0 +1,199 @@
+//! The passive port pool. The whole range is bound once and shared: a waiting session is found by port and client
+//! address, so N ports serve N waiting data connections for each client address.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+
+use crate::config::{FtpConfig, PassiveHost, PeerCheck};
+use crate::metrics::{Counted, Metrics, Rejection};
+use crate::shutdown::Shutdown;
+
+/// How long a DNS name in `ftp.passive_host` may take to resolve.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The pool.
+#[derive(Debug)]
+pub struct PassivePool {
+    ports: Vec<u16>,
+    host: PassiveHost,
+    check: PeerCheck,
+    /// What the name in `host` last resolved to, for when it does not resolve.
+    resolved: Mutex<Option<Ipv4Addr>>,
+    waiting: Mutex<HashMap<Key, oneshot::Sender<TcpStream>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// Who waits where. Without the check of addresses, a port serves one session at a time.
+type Key = (u16, Option<IpAddr>);
+
+impl PassivePool {
+    /// Binds the range on each address that control connections are accepted on, and accepts until the process stops.
+    /// Ports that are taken are left out; fails if none is left.
+    pub fn bind(
+        config: &FtpConfig,
+        listeners: &[SocketAddr],
+        metrics: &Arc<Metrics>,
+        shutdown: &Shutdown,
+    ) -> io::Result<Arc<Self>> {
+        let mut addresses: Vec<IpAddr> = listeners.iter().map(SocketAddr::ip).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let mut bound = Vec::new();
+        let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for port in config.passive_ports.range() {
+            let listeners: io::Result<Vec<_>> =
+                addresses.iter().map(|&address| super::listener::bind((address, port).into())).collect();
+            match listeners {
+                Ok(listeners) => bound.push((port, listeners)),
+                Err(error) => {
+                    tracing::warn!(port, %error, "passive port left out");
+                    last_error = error;
+                }
+            }
+        }
+        if bound.is_empty() {
+            return Err(last_error);
+        }
+        metrics.passive_ports(bound.len());
+        let pool = Arc::new(Self {
+            ports: bound.iter().map(|(port, _)| *port).collect(),
+            host: config.passive_host.clone(),
+            check: config.data_peer_check,
+            resolved: Mutex::default(),
+            waiting: Mutex::default(),
+            metrics: Arc::clone(metrics),
+        });
+        for (port, listeners) in bound {
+            for listener in listeners {
+                shutdown.spawn_service(Arc::clone(&pool).accept(port, listener, shutdown.clone()));
+            }
+        }
+        Ok(pool)
+    }
+
+    /// A port on which `client` may connect; none if `client`'s address waits on all of them.
+    pub(super) fn wait_for(self: &Arc<Self>, client: IpAddr) -> Option<Slot> {
+        let address = match self.check {
+            PeerCheck::Strict => Some(client),
+            PeerCheck::Off => None,
+        };
+        let mut waiting = self.waiting();
+        // A random start makes the next port hard to guess for others behind the client's address.
+        let start = rand::random_range(0..self.ports.len());
+        let (before, after) = self.ports.split_at(start);
+        let free = after.iter().chain(before).find(|&&port| !waiting.contains_key(&(port, address)));
+        let key = (*free?, address);
+        let (sender, connection) = oneshot::channel();
+        waiting.insert(key, sender);
+        drop(waiting);
+        let counted = self.metrics.passive_waiting();
+        Some(Slot { pool: Arc::clone(self), key, connection, _counted: counted })
+    }
+
+    /// The IPv4 address that a client which dialled `local` is told (RFC 959 section 4.1.2); none for IPv6 clients.
+    pub(super) async fn address_for(&self, local: IpAddr) -> Option<Ipv4Addr> {
+        match (&self.host, local) {
+            (PassiveHost::Auto, IpAddr::V4(address)) => Some(address),
+            (PassiveHost::Auto, IpAddr::V6(_)) => None,
+            (PassiveHost::Address(address), _) => Some(*address),
+            (PassiveHost::Name(name), _) => self.resolve(name).await,
+        }
+    }
+
+    async fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
+        let found = match timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((name, 0))).await {
+            Ok(Ok(mut addresses)) => addresses.find_map(|address| match address.ip() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }),
+            Ok(Err(error)) => {
+                tracing::warn!(name, %error, "ftp.passive_host does not resolve");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(name, "ftp.passive_host does not resolve in time");
+                None
+            }
+        };
+        let mut last = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.is_some() {
+            *last = found;
+        }
+        *last
+    }
+
+    async fn accept(self: Arc<Self>, port: u16, listener: TcpListener, shutdown: Shutdown) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = shutdown.stopping() => return,
+                // Draining sessions may still hold a slot for a transfer that has begun; the listeners end with them.
+            };
+            match accepted {
+                Ok((stream, peer)) => self.hand_over(port, stream, super::canonical(peer)),
+                Err(error) => {
+                    tracing::warn!(port, %error, "cannot accept a data connection");
+                    sleep(super::listener::ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn hand_over(&self, port: u16, stream: TcpStream, peer: SocketAddr) {
+        let address = match self.check {
+            PeerCheck::Strict => Some(peer.ip()),
+            PeerCheck::Off => None,
+        };
+        let waiter = self.waiting().remove(&(port, address));
+        if waiter.is_none_or(|waiter| waiter.send(stream).is_err()) {
+            self.metrics.rejected(Rejection::UnexpectedData);
+            tracing::debug!(port, %peer, "nobody waits for this data connection");
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Key, oneshot::Sender<TcpStream>>> {
+        // No code that can panic runs under the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A port that waits for one session's data connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pool: Arc<PassivePool>,
+    key: Key,
+    connection: oneshot::Receiver<TcpStream>,
+    _counted: Counted,
+}
+
+impl Slot {
+    pub(super) fn port(&self) -> u16 {
+        self.key.0
+    }
+
+    /// The client's connection, once it is there. The slot's owner bounds the wait.
+    pub(super) async fn connected(&mut self) -> Option<TcpStream> {
+        (&mut self.connection).await.ok()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Closing first makes sure that the entry, if it is still there, is ours and not a successor's: a successor
+        // can take the key only after the entry was removed, and then ours has been sent to.
+        self.connection.close();
+        if let Err(oneshot::error::TryRecvError::Closed) = self.connection.try_recv() {
+            let mut waiting = self.pool.waiting();
+            if waiting.get(&self.key).is_some_and(oneshot::Sender::is_closed) {
+                waiting.remove(&self.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The user's home in a store, and the permissions that every operation asks for.
+
+use std::sync::Arc;
+
+use super::path::VirtualPath;
+use crate::config::Permission;
+use crate::storage::{
+    self, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores, UploadMode,
+};
+use crate::user::User;
+
+/// Why a user cannot have what they ask for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user lacks the permission.
+    #[error("permission denied")]
+    Denied(Permission),
+    /// The root cannot be written, renamed or removed.
+    #[error("not possible with the root directory")]
+    Root,
+    /// The name is that of the hidden marker.
+    #[error("name is reserved")]
+    Reserved,
+    /// The store says no.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+/// The result of an operation on a user's files.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// One user's files.
+#[derive(Clone, Debug)]
+pub struct Files {
+    user: Arc<User>,
+    store: Arc<Store>,
+    home: StorePath,
+}
+
+impl Files {
+    /// The files of `user`; none if the store or the home that the configuration names cannot be had.
+    pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
+        let store = stores.find(&user.store)?;
+        let home = store.root().join(&user.home).ok()?;
+        Some(Self { user: Arc::clone(user), store: Arc::clone(store), home })
+    }
+
+    /// The store that they are in.
+    pub fn store(&self) -> &str {
+        self.store.name()
+    }
+
+    /// The file or directory at `path`.
+    pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
+        self.allow(Permission::List)?;
+        self.visible(path)?;
+        if path.is_root() {
+            return Ok(Entry { name: String::new(), kind: storage::EntryKind::Directory, modified: None });
+        }
+        Ok(self.store.stat(&self.key(path)?).await?)
+    }
+
+    /// Succeeds if `path` is a directory.
+    pub async fn enter(&self, path: &VirtualPath) -> Result<()> {
+        // A home exists even before anything was uploaded to it.
+        if path.is_root() {
+            return Ok(());
+        }
+        let key = self.key(path)?;
+        if self.store.is_directory(&key).await? {
+            return Ok(());
+        }
+        let error = if self.store.exists(&key).await? { storage::Error::NotADirectory } else { storage::Error::NotFound };
+        Err(error.into())
+    }
+
+    /// Lists the directory at `path`, or describes the file there.
+    pub async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
+        self.allow(Permission::List)?;
+        self.visible(path)?;
+        match self.store.list(&self.key(path)?).await {
+            Ok(listed) => Ok(Some(listed)),
+            // A home exists even before anything was uploaded to it.
+            Err(storage::Error::NotFound) if path.is_root() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a directory.
+    pub async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
+        self.allow(Permission::Mkdir)?;
+        self.writable(path)?;
+        Ok(self.store.make_directory(&self.key(path)?).await?)
+    }
+
+    /// Removes an empty directory.
+    pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
+        self.allow(Permission::Rmdir)?;
+        self.writable(path)?;
+        Ok(self.store.remove_directory(&self.key(path)?).await?)
+    }
+
+    /// Deletes a file.
+    pub async fn delete(&self, path: &VirtualPath) -> Result<()> {
+        self.allow(Permission::Delete)?;
+        self.visible(path)?;
+        self.writable(path)?;
+        Ok(self.store.delete(&self.key(path)?).await?)
+    }
+
+    /// Gives a file another name.
+    pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
+        self.allow(Permission::Rename)?;
+        for path in [from, to] {
+            self.writable(path)?;
+        }
+        let existing = if self.may_overwrite() { Existing::Replace } else { Existing::Refuse };
+        Ok(self.store.rename(&self.key(from)?, &self.key(to)?, existing).await?)
+    }
+
+    /// Checks that an upload of this kind to `path` is allowed and possible.
+    pub async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
+        self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
+        self.writable(path)?;
+        let mode = match mode {
+            UploadMode::Replace if !self.may_overwrite() => UploadMode::Create,
+            // Taking up an upload again changes a file that is there.
+            UploadMode::From(_) => {
+                self.allow(Permission::Overwrite)?;
+                if !self.store.allows_overwrite() {
+                    return Err(storage::Error::AlreadyExists.into());
+                }
+                mode
+            }
+            UploadMode::Replace | UploadMode::Create | UploadMode::Append => mode,
+        };
+        Ok(self.store.plan_upload(&self.key(path)?, mode).await?)
+    }
+
+    /// Opens the file at `path` from byte `offset` on.
+    pub async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
+        self.allow(Permission::Read)?;
+        self.visible(path)?;
+        if path.is_root() {
+            return Err(storage::Error::IsADirectory.into());
+        }
+        Ok(self.store.plan_download(&self.key(path)?, offset).await?)
+    }
+
+    fn allow(&self, permission: Permission) -> Result<()> {
+        if self.user.permissions.contains(permission) { Ok(()) } else { Err(Error::Denied(permission)) }
+    }
+
+    fn may_overwrite(&self) -> bool {
+        self.store.allows_overwrite() && self.user.permissions.contains(Permission::Overwrite)
+    }
+
+    /// Markers are not there, whatever is asked of them.
+    fn visible(&self, path: &VirtualPath) -> Result<()> {
+        if self.names_marker(path) { Err(storage::Error::NotFound.into()) } else { Ok(()) }
+    }
+
+    fn writable(&self, path: &VirtualPath) -> Result<()> {
+        if path.is_root() {
+            return Err(Error::Root);
+        }
+        if self.names_marker(path) { Err(Error::Reserved) } else { Ok(()) }
+    }
+
+    fn names_marker(&self, path: &VirtualPath) -> bool {
+        path.segments().any(|segment| segment == self.store.marker())
+    }
+
+    fn key(&self, path: &VirtualPath) -> Result<StorePath> {
+        Ok(self.home.join(path.relative())?)
+    }
+}

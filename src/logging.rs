@@ -1,0 +1,141 @@
+//! The log: lines on standard error, as text for people or as JSON for collectors.
+
+use std::io::{IsTerminal, stderr};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
+/// Sends this process's log to standard error. Only the first call in a process counts.
+pub fn init(config: &LogConfig) {
+    let colours = if stderr().is_terminal() { Colours::Yes } else { Colours::No };
+    // An error means that a log is installed already, which then stays.
+    let _ = tracing::subscriber::set_global_default(subscriber(*config, colours, stderr));
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    Yes,
+    No,
+}
+
+fn subscriber<W>(config: LogConfig, colours: Colours, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let registry = tracing_subscriber::registry().with(filter(config.level));
+    let lines = fmt::layer().with_writer(writer).with_ansi(colours == Colours::Yes);
+    match config.format {
+        LogFormat::Text => Box::new(registry.with(lines)),
+        LogFormat::Json => {
+            // The session's span carries its id, peer and user; the list of all spans would repeat them.
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            Box::new(registry.with(lines))
+        }
+    }
+}
+
+/// The level is for our own lines. Libraries only warn, and libunftp says nothing at all: its spans format
+/// whole sessions at level info, and what it would log is logged by our edge and storage already.
+fn filter(level: LogLevel) -> Targets {
+    let level = LevelFilter::from(level);
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("bucketport", level)
+        .with_target("libunftp", LevelFilter::OFF)
+        .with_target("unftp_core", LevelFilter::OFF)
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tracing::Level;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, work: impl FnOnce()) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let config = LogConfig { format, level: LogLevel::Info };
+        let subscriber = subscriber(config, Colours::No, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    fn log_in_a_session() {
+        let span = tracing::info_span!("session", id = 7, user = "acme");
+        let _in_span = span.enter();
+        tracing::info!(bytes = 42, "stored");
+        tracing::debug!("hidden");
+    }
+
+    #[test]
+    fn text_is_one_line_with_the_session() {
+        let text = logged(LogFormat::Text, log_in_a_session);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for part in ["INFO", "stored", "bytes=42", "id=7", "user=\"acme\""] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn json_is_one_flat_object_with_the_session() {
+        let text = logged(LogFormat::Json, log_in_a_session);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for part in [
+            "\"level\":\"INFO\"",
+            "\"message\":\"stored\"",
+            "\"bytes\":42",
+            "\"span\":{\"id\":7,\"user\":\"acme\"",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn libraries_only_warn_and_libunftp_is_silent() {
+        let filter = filter(LogLevel::Debug);
+        assert!(filter.would_enable("bucketport::edge", &Level::DEBUG));
+        assert!(!filter.would_enable("bucketport::edge", &Level::TRACE));
+        assert!(filter.would_enable("object_store", &Level::WARN));
+        assert!(!filter.would_enable("object_store", &Level::INFO));
+        assert!(!filter.would_enable("libunftp::server", &Level::ERROR));
+    }
+
+    #[test]
+    fn a_level_of_error_silences_the_libraries_warnings_too() {
+        assert!(!filter(LogLevel::Error).would_enable("object_store", &Level::WARN));
+    }
+}

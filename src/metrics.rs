@@ -1,0 +1,473 @@
+//! Every metric of Bucketport, declared in one table; `docs/metrics.md` has the same order.
+//!
+//! Label values are bounded: verbs come from the verb table, stores from the configuration, the rest from the
+//! enums here. Every combination exists from the start, so that a rate over a counter never misses its first event.
+
+use std::time::{Duration, Instant};
+
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Seconds from a command's line to its final reply.
+const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+/// Seconds of one transfer: from a thumbnail on a LAN to a backup over a slow line.
+const TRANSFER_BUCKETS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
+/// Seconds of one call to a store, its retries included.
+const STORE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 180.0];
+
+/// Which way a transfer moves a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// STOR, STOU, REST + STOR.
+    Upload,
+    /// RETR.
+    Download,
+    /// APPE.
+    Append,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferResult {
+    /// The store confirmed the whole object, or the client took every byte.
+    Ok,
+    /// ABOR, or the process stopped.
+    Aborted,
+    /// The data or control connection broke.
+    ClientLost,
+    /// No byte moved for `ftp.data_timeout`.
+    Stalled,
+    /// Refused before any byte: no such file, no permission, a bad name.
+    Rejected,
+    /// The store failed.
+    StoreError,
+}
+
+/// How a login ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginResult {
+    /// The session is the user's.
+    Ok,
+    /// Unknown name or wrong password.
+    BadCredentials,
+    /// Too many failures before this one.
+    LockedOut,
+    /// Right password, but the address or the state of the server does not allow it.
+    Denied,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// `ftp.max_connections` reached.
+    MaxConnections,
+    /// `ftp.max_connections_per_ip` reached.
+    MaxConnectionsPerIp,
+    /// A connection to a passive port that no session of its address waits on.
+    UnexpectedData,
+}
+
+impl Direction {
+    const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Append];
+
+    /// The label value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Append => "append",
+        }
+    }
+}
+
+impl TransferResult {
+    const ALL: [Self; 6] =
+        [Self::Ok, Self::Aborted, Self::ClientLost, Self::Stalled, Self::Rejected, Self::StoreError];
+
+    /// The label value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Aborted => "aborted",
+            Self::ClientLost => "client_lost",
+            Self::Stalled => "stalled",
+            Self::Rejected => "rejected",
+            Self::StoreError => "store_error",
+        }
+    }
+}
+
+impl LoginResult {
+    const ALL: [Self; 4] = [Self::Ok, Self::BadCredentials, Self::LockedOut, Self::Denied];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::BadCredentials => "bad_credentials",
+            Self::LockedOut => "locked_out",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+impl Rejection {
+    const ALL: [Self; 3] = [Self::MaxConnections, Self::MaxConnectionsPerIp, Self::UnexpectedData];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxConnectionsPerIp => "max_connections_per_ip",
+            Self::UnexpectedData => "unexpected_data_connection",
+        }
+    }
+}
+
+/// The table. One per process; shared by reference.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    sessions: IntGaugeVec,
+    sessions_total: IntCounterVec,
+    logins: IntCounterVec,
+    transfers: IntCounterVec,
+    transfer_bytes: IntCounterVec,
+    transfer_seconds: HistogramVec,
+    transfers_active: IntGaugeVec,
+    store_request_seconds: HistogramVec,
+    buffer_bytes: IntGauge,
+    buffer_limit_bytes: IntGauge,
+    passive_ports: IntGauge,
+    passive_ports_waiting: IntGauge,
+    connections_rejected: IntCounterVec,
+    commands: IntCounterVec,
+    command_seconds: HistogramVec,
+}
+
+impl Metrics {
+    /// The table with a zero for every combination of `stores` and `verbs` that can occur.
+    pub fn new<'a>(
+        stores: impl IntoIterator<Item = &'a str>,
+        verbs: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let table = Table(Registry::new());
+        let build_info = table.gauges("bucketport_build_info", "Always 1; the label tells the version.", &["version"]);
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            sessions: table.gauges("bucketport_sessions", "Control connections open now.", &["tls"]),
+            sessions_total: table.counters("bucketport_sessions_total", "Control connections accepted.", &["tls"]),
+            logins: table.counters("bucketport_logins_total", "Login attempts.", &["result"]),
+            transfers: table.counters(
+                "bucketport_transfers_total",
+                "File transfers ended.",
+                &["direction", "result"],
+            ),
+            transfer_bytes: table.counters(
+                "bucketport_transfer_bytes_total",
+                "Bytes of files moved over data connections.",
+                &["direction", "store"],
+            ),
+            transfer_seconds: table.histograms(
+                "bucketport_transfer_seconds",
+                "Duration of file transfers.",
+                &["direction"],
+                TRANSFER_BUCKETS,
+            ),
+            transfers_active: table.gauges(
+                "bucketport_transfers_active",
+                "File transfers running now.",
+                &["direction"],
+            ),
+            store_request_seconds: table.histograms(
+                "bucketport_store_request_seconds",
+                "Duration of calls to a store, retries included.",
+                &["store", "operation", "outcome"],
+                STORE_BUCKETS,
+            ),
+            buffer_bytes: table.gauge("bucketport_buffer_bytes", "Bytes of transfers held in memory now."),
+            buffer_limit_bytes: table.gauge("bucketport_buffer_limit_bytes", "transfer.memory."),
+            passive_ports: table.gauge("bucketport_passive_ports", "Passive ports listened on."),
+            passive_ports_waiting: table.gauge(
+                "bucketport_passive_ports_waiting",
+                "Sessions that wait for a passive data connection now.",
+            ),
+            connections_rejected: table.counters(
+                "bucketport_connections_rejected_total",
+                "Connections turned away.",
+                &["reason"],
+            ),
+            commands: table.counters("bucketport_commands_total", "Commands received.", &["command"]),
+            command_seconds: table.histograms(
+                "bucketport_command_seconds",
+                "Time from a command to its final reply.",
+                &["command"],
+                COMMAND_BUCKETS,
+            ),
+            registry: table.0,
+        };
+        metrics.start_at_zero(stores, verbs);
+        metrics
+    }
+
+    fn start_at_zero<'a>(
+        &self,
+        stores: impl IntoIterator<Item = &'a str>,
+        verbs: impl IntoIterator<Item = &'static str>,
+    ) {
+        self.sessions.with_label_values(&[TLS_NONE]);
+        self.sessions_total.with_label_values(&[TLS_NONE]);
+        for result in LoginResult::ALL {
+            self.logins.with_label_values(&[result.label()]);
+        }
+        for reason in Rejection::ALL {
+            self.connections_rejected.with_label_values(&[reason.label()]);
+        }
+        for direction in Direction::ALL {
+            self.transfers_active.with_label_values(&[direction.label()]);
+            self.transfer_seconds.with_label_values(&[direction.label()]);
+            for result in TransferResult::ALL {
+                self.transfers.with_label_values(&[direction.label(), result.label()]);
+            }
+        }
+        for store in stores {
+            for direction in Direction::ALL {
+                self.transfer_bytes.with_label_values(&[direction.label(), store]);
+            }
+            for operation in StoreOperation::ALL {
+                self.store_request_seconds.with_label_values(&[store, operation.label(), StoreOutcome::Ok.label()]);
+            }
+        }
+        for verb in verbs {
+            self.commands.with_label_values(&[verb]);
+            self.command_seconds.with_label_values(&[verb]);
+        }
+    }
+
+    /// Everything in Prometheus's text format: this table, libunftp's `ftp_*` and the `process_*` metrics.
+    pub fn render(&self) -> String {
+        let mut families = self.registry.gather();
+        families.extend(prometheus::gather());
+        // Encoding fails only for a family without a name or without samples, and `gather` prunes those.
+        TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+    }
+
+    /// Counts a session for as long as the guard lives.
+    pub fn session(&self) -> Counted {
+        self.sessions_total.with_label_values(&[TLS_NONE]).inc();
+        Counted::new(self.sessions.with_label_values(&[TLS_NONE]))
+    }
+
+    /// Counts a login.
+    pub fn login(&self, result: LoginResult) {
+        self.logins.with_label_values(&[result.label()]).inc();
+    }
+
+    /// Counts a connection that was turned away.
+    pub fn rejected(&self, reason: Rejection) {
+        self.connections_rejected.with_label_values(&[reason.label()]).inc();
+    }
+
+    /// Counts a command and the time to its final reply.
+    pub fn command(&self, verb: &str, took: Duration) {
+        self.commands.with_label_values(&[verb]).inc();
+        self.command_seconds.with_label_values(&[verb]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a transfer as active for as long as the guard lives.
+    pub fn transfer_active(&self, direction: Direction) -> Counted {
+        Counted::new(self.transfers_active.with_label_values(&[direction.label()]))
+    }
+
+    /// Counts a transfer that ended.
+    pub fn transfer_ended(&self, direction: Direction, result: TransferResult, took: Duration) {
+        self.transfers.with_label_values(&[direction.label(), result.label()]).inc();
+        self.transfer_seconds.with_label_values(&[direction.label()]).observe(took.as_secs_f64());
+    }
+
+    /// Counts bytes of files that cross a data connection.
+    pub fn transfer_bytes(&self, direction: Direction, store: &str) -> ByteCount {
+        ByteCount(self.transfer_bytes.with_label_values(&[direction.label(), store]))
+    }
+
+    /// Counts a call to a store that began at `begun`.
+    pub fn store_request(&self, store: &str, operation: StoreOperation, outcome: StoreOutcome, begun: Instant) {
+        let labels = [store, operation.label(), outcome.label()];
+        self.store_request_seconds.with_label_values(&labels).observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// States how many bytes of transfers are held, out of how many.
+    pub fn buffers(&self, held: usize, limit: usize) {
+        self.buffer_bytes.set(i64::try_from(held).unwrap_or(i64::MAX));
+        self.buffer_limit_bytes.set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// States the number of passive ports that are listened on.
+    pub fn passive_ports(&self, ports: usize) {
+        self.passive_ports.set(i64::try_from(ports).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a session that waits on a passive port for as long as the guard lives.
+    pub fn passive_waiting(&self) -> Counted {
+        Counted::new(self.passive_ports_waiting.clone())
+    }
+}
+
+/// The value of the `tls` label for a control connection in the clear.
+const TLS_NONE: &str = "none";
+
+/// A call to a store, named after the object store's own operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the object store's own")]
+pub enum StoreOperation {
+    Put,
+    CreateMultipart,
+    PutPart,
+    CompleteMultipart,
+    AbortMultipart,
+    Get,
+    Head,
+    List,
+    Delete,
+    Copy,
+    Rename,
+}
+
+impl StoreOperation {
+    const ALL: [Self; 11] = [
+        Self::Put,
+        Self::CreateMultipart,
+        Self::PutPart,
+        Self::CompleteMultipart,
+        Self::AbortMultipart,
+        Self::Get,
+        Self::Head,
+        Self::List,
+        Self::Delete,
+        Self::Copy,
+        Self::Rename,
+    ];
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::CreateMultipart => "create_multipart",
+            Self::PutPart => "put_part",
+            Self::CompleteMultipart => "complete_multipart",
+            Self::AbortMultipart => "abort_multipart",
+            Self::Get => "get",
+            Self::Head => "head",
+            Self::List => "list",
+            Self::Delete => "delete",
+            Self::Copy => "copy",
+            Self::Rename => "rename",
+        }
+    }
+}
+
+/// How a call to a store ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// It did what was asked.
+    Ok,
+    /// There is no such object.
+    NotFound,
+    /// A condition on the object did not hold.
+    Precondition,
+    /// Anything else.
+    Error,
+}
+
+impl StoreOutcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotFound => "not_found",
+            Self::Precondition => "precondition",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Counts bytes.
+#[derive(Clone, Debug)]
+pub struct ByteCount(prometheus::IntCounter);
+
+impl ByteCount {
+    /// Counts `bytes` more.
+    pub fn add(&self, bytes: usize) {
+        self.0.inc_by(bytes as u64);
+    }
+}
+
+/// One in a gauge, for as long as this lives.
+#[derive(Debug)]
+pub struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Makes and registers metrics; the names are constants of this file, so neither step can fail at run time.
+struct Table(Registry);
+
+impl Table {
+    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("the table's names and labels are valid");
+        self.0.register(Box::new(metric.clone())).expect("the table names each metric once");
+        metric
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_there_from_the_start() {
+        let text = Metrics::new(["landing"], ["STOR", "other"]).render();
+        for line in [
+            "bucketport_build_info{version=",
+            "bucketport_transfers_total{direction=\"append\",result=\"store_error\"} 0",
+            "bucketport_transfer_bytes_total{direction=\"upload\",store=\"landing\"} 0",
+            "bucketport_commands_total{command=\"STOR\"} 0",
+            "bucketport_logins_total{result=\"locked_out\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_guard_gives_back_what_it_took() {
+        let metrics = Metrics::new([], []);
+        let session = metrics.session();
+        assert!(metrics.render().contains("bucketport_sessions{tls=\"none\"} 1"));
+        drop(session);
+        assert!(metrics.render().contains("bucketport_sessions{tls=\"none\"} 0"));
+        assert!(metrics.render().contains("bucketport_sessions_total{tls=\"none\"} 1"));
+    }
+}

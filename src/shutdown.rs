@@ -1,0 +1,87 @@
+//! The two stages of stopping: drain (finish what runs, begin nothing) and stop (abort what is left).
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Shared by every long-lived task. Cloning is cheap; all clones see the same stages.
+#[derive(Clone, Debug, Default)]
+pub struct Shutdown {
+    drain: CancellationToken,
+    stop: CancellationToken,
+    work: TaskTracker,
+    services: TaskTracker,
+}
+
+impl Shutdown {
+    /// A process that runs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// First stage: no new sessions, idle sessions end, transfers go on.
+    pub fn begin_drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Second stage: running transfers are aborted cleanly.
+    pub fn stop_now(&self) {
+        self.drain.cancel();
+        self.stop.cancel();
+    }
+
+    /// Whether the first stage has begun.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Whether the second stage has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Resolves when the first stage begins.
+    pub async fn draining(&self) {
+        self.drain.cancelled().await;
+    }
+
+    /// Resolves when the second stage begins.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Runs work that draining waits for: a session, a clean-up.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.work.spawn(future)
+    }
+
+    /// Runs what serves the work and goes on until the second stage, such as a listener.
+    pub fn spawn_service<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.services.spawn(future)
+    }
+
+    /// Waits until all work has ended, for `limit` at most; tells whether it has.
+    pub async fn work_done(&self, limit: Duration) -> bool {
+        self.work.close();
+        tokio::time::timeout(limit, self.work.wait()).await.is_ok()
+    }
+
+    /// Waits until every task has ended, for `limit` at most; tells whether all have.
+    pub async fn all_done(&self, limit: Duration) -> bool {
+        self.services.close();
+        let all = async { tokio::join!(self.work.wait(), self.services.wait()) };
+        self.work.close();
+        tokio::time::timeout(limit, all).await.is_ok()
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong with a file in a store, in terms a caller can act on.
+
+use crate::session::DataError;
+
+/// Why an operation on a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such file or directory.
+    #[error("no such file or directory")]
+    NotFound,
+    /// A file was needed.
+    #[error("is a directory")]
+    IsADirectory,
+    /// A directory was needed.
+    #[error("not a directory")]
+    NotADirectory,
+    /// Something of that name is there already.
+    #[error("already exists")]
+    AlreadyExists,
+    /// The directory holds something.
+    #[error("directory not empty")]
+    NotEmpty,
+    /// The store cannot hold an object of that name.
+    #[error("file name not allowed: {0}")]
+    NameNotAllowed(&'static str),
+    /// The restart offset lies beyond the end of the file.
+    #[error("restart offset beyond the end of the file")]
+    OffsetBeyondEnd,
+    /// The file is larger than this operation can handle.
+    #[error("file too large: {0}")]
+    TooLarge(&'static str),
+    /// The object changed while it was being worked on; nothing was written.
+    #[error("file changed meanwhile")]
+    Changed,
+    /// The operation cannot be done on this kind of file or store.
+    #[error("not supported: {0}")]
+    NotSupported(&'static str),
+    /// The store refused our credentials the operation.
+    #[error("store refused access")]
+    Refused(#[source] object_store::Error),
+    /// The store has no room.
+    #[error("no space left in store")]
+    NoSpace(#[source] object_store::Error),
+    /// The store failed, after the retries that it is configured with.
+    #[error("store failed")]
+    Store(#[source] object_store::Error),
+    /// The client's data connection failed.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+/// The result of an operation on a store.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<object_store::Error> for Error {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error as E;
+        match &error {
+            E::NotFound { .. } => Self::NotFound,
+            E::AlreadyExists { .. } => Self::AlreadyExists,
+            // Downloads and appends are pinned to an etag; a mismatch is somebody else's write.
+            E::Precondition { .. } | E::NotModified { .. } => Self::Changed,
+            E::InvalidPath { .. } => Self::NameNotAllowed("not a name that the store can hold"),
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused(error),
+            // `Generic` is all that the local folder reports; the operating system's reason is in its sources.
+            // The enum is non-exhaustive, so one arm must take the rest.
+            _ => match io_kind(&error) {
+                Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) => Self::NoSpace(error),
+                Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
+                    Self::Refused(error)
+                }
+                Some(std::io::ErrorKind::NotADirectory) => {
+                    Self::NameNotAllowed("a part of the path is a file, not a directory")
+                }
+                Some(std::io::ErrorKind::IsADirectory | std::io::ErrorKind::DirectoryNotEmpty) => Self::IsADirectory,
+                Some(std::io::ErrorKind::InvalidFilename) => Self::NameNotAllowed("too long for the file system"),
+                _ if error.to_string().contains("Filenames containing trailing '/#") => {
+                    Self::NameNotAllowed("the local store keeps names that end in # and digits for its own use")
+                }
+                _ => Self::Store(error),
+            },
+        }
+    }
+}
+
+/// The kind of the first operating-system error among `error`'s sources.
+fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io.kind());
+        }
+        source = error.source();
+    }
+    None
+}

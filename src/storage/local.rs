@@ -1,0 +1,150 @@
+//! What must be asked of the file system itself when the store is a local folder: where links lead, which
+//! directories are empty, and listings page by page.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+use super::list::{Entry, EntryKind, PAGE};
+use super::path::StorePath;
+
+/// A local folder, given by its canonical path.
+#[derive(Clone, Debug)]
+pub(super) struct LocalFolder {
+    root: PathBuf,
+}
+
+impl LocalFolder {
+    /// The folder at `root`, made if it is missing.
+    pub(super) fn open(root: &Path) -> std::io::Result<Self> {
+        std::fs::create_dir_all(root)?;
+        Ok(Self { root: root.canonicalize()? })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Fails when the folder is gone.
+    pub(super) async fn probe(&self) -> Result<()> {
+        let root = self.root.clone();
+        blocking(move || std::fs::read_dir(root).map(drop)).await
+    }
+
+    /// Refuses a path that a symbolic link leads out of the folder, and names the file system cannot hold.
+    pub(super) async fn admit(&self, path: &StorePath) -> Result<()> {
+        if is_staged(path.file_name()) {
+            return Err(Error::NameNotAllowed("the local store keeps names that end in # and digits for its own use"));
+        }
+        let (root, full) = (self.root.clone(), self.root.join(path.as_str()));
+        let inside = blocking(move || {
+            // What does not exist yet will be made below its deepest existing ancestor.
+            let mut existing = full.as_path();
+            loop {
+                match existing.canonicalize() {
+                    Ok(real) => return Ok(real.starts_with(&root)),
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                        // A dangling link exists, though its target does not: it must not be written through.
+                        if existing.is_symlink() {
+                            return Ok(false);
+                        }
+                        match existing.parent() {
+                            Some(parent) => existing = parent,
+                            None => return Ok(false),
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        })
+        .await?;
+        if inside { Ok(()) } else { Err(Error::NameNotAllowed("leads out of the store")) }
+    }
+
+    /// Whether `path` is a directory; the file system has empty ones, other stores do not.
+    pub(super) async fn is_directory(&self, path: &StorePath) -> Result<bool> {
+        let full = self.root.join(path.as_str());
+        blocking(move || Ok(full.is_dir())).await
+    }
+
+    /// Removes the empty directory that a deleted marker has left.
+    pub(super) async fn remove_empty(&self, path: &StorePath) -> Result<()> {
+        let full = self.root.join(path.as_str());
+        blocking(move || match std::fs::remove_dir(full) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        })
+        .await
+        .map_err(|error| if matches!(error, Error::IsADirectory) { Error::NotEmpty } else { error })
+    }
+
+    /// A listing of `path`; none if it is not a directory.
+    pub(super) async fn read(&self, path: &StorePath) -> Result<Option<FolderPages>> {
+        let full = self.root.join(path.as_str());
+        blocking(move || match std::fs::read_dir(full) {
+            Ok(entries) => Ok(Some(FolderPages { entries: Some(entries) })),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(error),
+        })
+        .await
+    }
+}
+
+/// A directory being read.
+#[derive(Debug)]
+pub(super) struct FolderPages {
+    entries: Option<std::fs::ReadDir>,
+}
+
+impl FolderPages {
+    /// The next entries; none after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        let Some(mut entries) = self.entries.take() else { return Ok(None) };
+        let (page, rest) = blocking(move || {
+            let mut page = Vec::with_capacity(PAGE);
+            while page.len() < PAGE {
+                match entries.next() {
+                    None => return Ok((page, None)),
+                    Some(entry) => page.extend(describe(&entry?)),
+                }
+            }
+            Ok((page, Some(entries)))
+        })
+        .await?;
+        self.entries = rest;
+        Ok(Some(page))
+    }
+}
+
+/// None for what no client could name: staged uploads, foreign encodings, things that are no file or directory.
+fn describe(entry: &std::fs::DirEntry) -> Option<Entry> {
+    let name = entry.file_name().into_string().ok()?;
+    StorePath::root().join(&name).ok()?;
+    if is_staged(&name) {
+        return None;
+    }
+    // Follows links; a file that vanished since, and a dangling link, are skipped.
+    let metadata = std::fs::metadata(entry.path()).ok()?;
+    let kind = if metadata.is_dir() {
+        EntryKind::Directory
+    } else if metadata.is_file() {
+        EntryKind::File { size: metadata.len() }
+    } else {
+        return None;
+    };
+    Some(Entry { name, kind, modified: metadata.modified().ok().map(Into::into) })
+}
+
+/// Whether `object_store` would take `name` for one of its staged uploads: `#` and digits at the end.
+fn is_staged(name: &str) -> bool {
+    name.split_once('#').is_some_and(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|source| {
+            object_store::Error::Generic { store: "local", source: Box::new(source) }.into()
+        }),
+        Err(source) => Err(Error::Store(object_store::Error::JoinError { source })),
+    }
+}

@@ -1,0 +1,260 @@
+//! Builds the configured stores: URL and options as `object_store` documents them, its credential chains, our
+//! timeouts and retries.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
+use secrecy::ExposeSecret;
+
+use super::budget::Budget;
+use super::instrumented::{Instrumented, Meter};
+use super::list::Pages;
+use super::local::LocalFolder;
+use super::path::StorePath;
+use super::Store;
+use crate::config::{ConfigError, StoreConfig, TransferConfig};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+
+/// Whole requests have no time limit, because a client may take hours for a download; silence has one. It covers the
+/// sending of one part as well: 8 MiB in two minutes is 70 KB/s.
+const NO_TIMEOUT: &str = "7days";
+const READ_TIMEOUT: &str = "120s";
+const CONNECT_TIMEOUT: &str = "5s";
+/// Kept below the five minutes for which a signed request stays valid.
+const RETRY: Duration = Duration::from_secs(180);
+const MAX_RETRIES: usize = 10;
+
+/// Every configured store, by name.
+#[derive(Clone, Debug)]
+pub struct Stores(Arc<BTreeMap<String, Arc<Store>>>);
+
+impl Stores {
+    /// Builds every store, or reports every key that is wrong. Folders of local stores are made; no cloud is asked.
+    pub fn build(
+        configured: &BTreeMap<String, StoreConfig>,
+        transfer: &TransferConfig,
+        budget: &Arc<Budget>,
+        metrics: &Arc<Metrics>,
+        shutdown: &Shutdown,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let mut stores = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (name, config) in configured {
+            let meter = Meter::new(name, Arc::clone(metrics));
+            match connect(name, config).and_then(|backend| Ok((backend.open(&meter, name)?, prefix(name, config)?))) {
+                Ok(((objects, pages, local), root)) => {
+                    let store = Store {
+                        name: name.clone(),
+                        objects,
+                        pages,
+                        local,
+                        root,
+                        marker: config.directory_marker.clone(),
+                        overwrite: config.overwrite,
+                        transfer: transfer.clone(),
+                        budget: Arc::clone(budget),
+                        meter,
+                        shutdown: shutdown.clone(),
+                    };
+                    stores.insert(name.clone(), Arc::new(store));
+                }
+                Err(wrong) => errors.extend(wrong),
+            }
+        }
+        if errors.is_empty() { Ok(Self(Arc::new(stores))) } else { Err(errors) }
+    }
+
+    /// The store named `name`.
+    pub fn find(&self, name: &str) -> Option<&Arc<Store>> {
+        self.0.get(name)
+    }
+
+    /// All stores, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Store>> {
+        self.0.values()
+    }
+}
+
+/// Every error in the stores' URLs and options, without touching a store.
+pub fn check(configured: &BTreeMap<String, StoreConfig>) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
+    for (name, config) in configured {
+        errors.extend(connect(name, config).err().unwrap_or_default());
+        errors.extend(prefix(name, config).err().unwrap_or_default());
+    }
+    errors
+}
+
+/// A client for a store that has not been used yet.
+enum Backend {
+    S3(object_store::aws::AmazonS3),
+    Gcs(object_store::gcp::GoogleCloudStorage),
+    Azure(object_store::azure::MicrosoftAzure),
+    Local(std::path::PathBuf),
+    Memory,
+}
+
+type Opened = (Arc<dyn ObjectStore>, Option<Pages>, Option<LocalFolder>);
+
+impl Backend {
+    fn open(self, meter: &Meter, name: &str) -> Result<Opened, Vec<ConfigError>> {
+        fn cloud<S: ObjectStore + PaginatedListStore + Clone>(store: S, meter: &Meter) -> Opened {
+            (Arc::new(Instrumented::new(store.clone(), meter.clone())), Some(Pages::new(store)), None)
+        }
+        Ok(match self {
+            Self::S3(store) => cloud(store, meter),
+            Self::Gcs(store) => cloud(store, meter),
+            Self::Azure(store) => cloud(store, meter),
+            Self::Memory => (Arc::new(Instrumented::new(InMemory::new(), meter.clone())), None, None),
+            Self::Local(path) => {
+                let failed = |error: &dyn std::fmt::Display| {
+                    vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
+                };
+                let folder = LocalFolder::open(&path).map_err(|error| failed(&error))?;
+                let files = LocalFileSystem::new_with_prefix(folder.root()).map_err(|error| failed(&error))?;
+                // Deleting the last file of a directory without a marker removes it, as on an object store.
+                let files = files.with_automatic_cleanup(true);
+                (Arc::new(Instrumented::new(files, meter.clone())), None, Some(folder))
+            }
+        })
+    }
+}
+
+/// The three clouds' builders have the same methods, but no trait that says so.
+macro_rules! cloud {
+    ($builder:ty, $key:ty, $endpoint:expr, $name:expr, $config:expr) => {{
+        let mut builder = <$builder>::from_env();
+        for (key, value) in [
+            (ClientConfigKey::Timeout, NO_TIMEOUT),
+            (ClientConfigKey::ReadTimeout, READ_TIMEOUT),
+            (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT),
+        ] {
+            builder = builder.with_config(<$key>::Client(key), value);
+        }
+        let mut errors = Vec::new();
+        for (option, value) in &$config.options {
+            match <$key>::from_str(&option.to_ascii_lowercase()) {
+                Ok(key) => builder = builder.with_config(key, value.expose_secret()),
+                Err(_) => errors.push(unknown_option($name, option)),
+            }
+        }
+        // Who writes http:// means it.
+        if builder.get_config_value(&$endpoint).is_some_and(|url| url.starts_with("http://"))
+            && !$config.options.keys().any(|option| option.to_ascii_lowercase().ends_with("allow_http"))
+        {
+            builder = builder.with_config(<$key>::Client(ClientConfigKey::AllowHttp), "true");
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
+        let built = builder.with_url($config.url.as_str()).with_retry(retry).build();
+        built.map_err(|error| vec![error_at($name, "options", without_values(&error.to_string(), $config))])?
+    }};
+}
+
+fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>> {
+    let (scheme, _) =
+        ObjectStoreScheme::parse(&config.url).map_err(|error| vec![error_at(name, "url", error.to_string())])?;
+    match scheme {
+        ObjectStoreScheme::AmazonS3 => {
+            Ok(Backend::S3(cloud!(AmazonS3Builder, AmazonS3ConfigKey, AmazonS3ConfigKey::Endpoint, name, config)))
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            Ok(Backend::Gcs(cloud!(GoogleCloudStorageBuilder, GoogleConfigKey, GoogleConfigKey::BaseUrl, name, config)))
+        }
+        ObjectStoreScheme::MicrosoftAzure => {
+            Ok(Backend::Azure(cloud!(MicrosoftAzureBuilder, AzureConfigKey, AzureConfigKey::Endpoint, name, config)))
+        }
+        ObjectStoreScheme::Local => {
+            no_options(name, config)?;
+            let path = config.url.to_file_path();
+            path.map(Backend::Local).map_err(|()| vec![error_at(name, "url", "not a path on this machine")])
+        }
+        ObjectStoreScheme::Memory => no_options(name, config).map(|()| Backend::Memory),
+        _ => Err(vec![error_at(name, "url", "not the URL of a store that is supported")]),
+    }
+}
+
+/// The path in the URL is the prefix of all keys, except for a local folder, where it is the folder itself.
+fn prefix(name: &str, config: &StoreConfig) -> Result<StorePath, Vec<ConfigError>> {
+    let wrong = |error: String| vec![error_at(name, "url", error)];
+    match ObjectStoreScheme::parse(&config.url).map_err(|error| wrong(error.to_string()))? {
+        (ObjectStoreScheme::Local, _) => Ok(StorePath::root()),
+        (_, prefix) => StorePath::root().join(prefix.as_ref()).map_err(|error| wrong(error.to_string())),
+    }
+}
+
+/// The builders quote what they cannot parse, and any option may be a secret.
+fn without_values(message: &str, config: &StoreConfig) -> String {
+    config.options.values().map(ExposeSecret::expose_secret).filter(|value| !value.is_empty()).fold(
+        message.to_owned(),
+        |message, value| message.replace(value, "***"),
+    )
+}
+
+fn no_options(name: &str, config: &StoreConfig) -> Result<(), Vec<ConfigError>> {
+    let errors: Vec<_> = config.options.keys().map(|option| unknown_option(name, option)).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn unknown_option(name: &str, option: &str) -> ConfigError {
+    error_at(name, &format!("options.{option}"), "not an option of this kind of store")
+}
+
+fn error_at(name: &str, key: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError { key: format!("stores.{name}.{key}"), message: message.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(url: &str, options: &[(&str, &str)]) -> BTreeMap<String, StoreConfig> {
+        let config = StoreConfig {
+            url: url.parse().expect("a URL"),
+            directory_marker: ".keep".into(),
+            overwrite: true,
+            options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
+        };
+        BTreeMap::from([("landing".to_owned(), config)])
+    }
+
+    #[test]
+    fn all_unknown_options_are_reported_with_their_keys() {
+        let errors = check(&store("s3://bucket/in", &[("aws_region", "eu-west-1"), ("nope", "1"), ("neither", "2")]));
+        let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, ["stores.landing.options.neither", "stores.landing.options.nope"]);
+    }
+
+    #[test]
+    fn values_of_options_stay_secret() {
+        let errors = check(&store("s3://bucket", &[("timeout", "hunter2")]));
+        assert!(!errors.is_empty());
+        assert!(!format!("{errors:?}").contains("hunter2"), "{errors:?}");
+    }
+
+    #[test]
+    fn the_kinds_of_store_are_known_by_their_urls() {
+        for (url, options) in [
+            ("s3://bucket/prefix", vec![]),
+            ("gs://bucket", vec![]),
+            ("az://container/in", vec![("azure_storage_account_name", "acme")]),
+            ("file:///srv/data", vec![]),
+            ("memory:///", vec![]),
+        ] {
+            assert_eq!(check(&store(url, &options)), [], "{url}");
+        }
+        assert_eq!(check(&store("http://host/bucket", &[])).len(), 1);
+    }
+}

@@ -1,0 +1,290 @@
+//! One upload: up to one part in memory; a single PUT when the body ends within it, else a multipart upload with a
+//! bounded window. Nothing is visible before [`Upload::commit`] has succeeded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use tokio::task::JoinSet;
+
+use super::Store;
+use super::budget::Charge;
+use super::error::{Error, Result};
+use super::path::StorePath;
+use crate::session::DataConnection;
+
+/// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
+/// about twice what it sent.
+const FIRST_BUFFER: usize = 8 * 1024;
+/// Larger reads than this did not go faster on loopback.
+const LARGEST_BUFFER: usize = 256 * 1024;
+
+/// S3 takes 10,000 parts. Parts keep their size for the first 5,000 (40 GiB at 8 MiB; some servers want equal
+/// parts), then double every 1,000, which reaches 523 GiB.
+const EQUAL_PARTS: usize = 5_000;
+const PARTS_PER_DOUBLING: usize = 1_000;
+const MAX_PARTS: usize = 10_000;
+
+/// How long the store may take to forget an aborted multipart upload before it is left to its lifecycle rules.
+const ABORT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where an upload's bytes come from.
+#[async_trait]
+pub(super) trait Source: Send {
+    /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses nothing.
+    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize>;
+}
+
+#[async_trait]
+impl Source for Box<dyn DataConnection> {
+    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize> {
+        Ok(self.as_mut().read(buffer).await?)
+    }
+}
+
+/// What must hold of the target when the upload is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Whatever is there is replaced.
+    Any,
+    /// Nothing may be there.
+    Absent,
+    /// The object with this etag must still be there.
+    Unchanged(Option<String>),
+}
+
+/// An upload in progress. Dropping it aborts it in the background.
+#[derive(Debug)]
+pub(super) struct Upload {
+    store: Arc<Store>,
+    path: StorePath,
+    part: Part,
+    parts_sent: usize,
+    total: u64,
+    multipart: Option<OpenMultipart>,
+    in_flight: JoinSet<object_store::Result<()>>,
+}
+
+impl Upload {
+    /// An upload to `path` that has not touched the store yet.
+    pub(super) fn new(store: &Arc<Store>, path: StorePath) -> Self {
+        Self {
+            part: Part::new(store),
+            store: Arc::clone(store),
+            path,
+            parts_sent: 0,
+            total: 0,
+            multipart: None,
+            in_flight: JoinSet::new(),
+        }
+    }
+
+    /// Bytes taken so far.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Takes from `source` until its end. Parts are sent while the next one is filled.
+    pub(super) async fn fill(&mut self, source: &mut dyn Source) -> Result<()> {
+        loop {
+            if self.part.len == self.part_size() {
+                self.send_part().await?;
+            }
+            self.make_room().await?;
+            let read = tokio::select! {
+                read = source.read(&mut self.part.buffer) => read?,
+                Some(sent) = self.in_flight.join_next() => {
+                    part_sent(sent)?;
+                    continue;
+                }
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            self.part.len += read;
+            self.total += read as u64;
+        }
+    }
+
+    /// Makes the object appear, whole, if `target` holds. The caller must not drop this future: the store may be
+    /// just about to confirm.
+    pub(super) async fn commit(mut self, target: &Target) -> Result<()> {
+        let result = self.finish(target).await;
+        if result.is_err() {
+            self.abort().await;
+        }
+        result
+    }
+
+    async fn finish(&mut self, target: &Target) -> Result<()> {
+        if self.multipart.is_none() {
+            self.store.require(&self.path, target).await?;
+            let mode = if *target == Target::Absent { PutMode::Create } else { PutMode::Overwrite };
+            let (payload, _charge) = self.part.take(&self.store);
+            let options = PutOptions { mode, ..PutOptions::default() };
+            self.store.objects().put_opts(self.path.as_path(), payload, options).await?;
+            return Ok(());
+        }
+        if self.part.len > 0 {
+            self.send_part().await?;
+        }
+        while let Some(sent) = self.in_flight.join_next().await {
+            part_sent(sent)?;
+        }
+        // A multipart upload cannot be made conditional on every store, so its condition is checked last of all.
+        self.store.require(&self.path, target).await?;
+        if let Some(multipart) = &mut self.multipart {
+            multipart.complete().await?;
+        }
+        Ok(())
+    }
+
+    /// Leaves nothing of the upload in the store.
+    pub(super) async fn abort(mut self) {
+        // A part that arrives after the abort could stay behind, so none may be on its way.
+        self.in_flight.shutdown().await;
+        if let Some(multipart) = self.multipart.take() {
+            multipart.abort().await;
+        }
+    }
+
+    fn part_size(&self) -> usize {
+        let doublings = (self.parts_sent.saturating_sub(EQUAL_PARTS)).div_ceil(PARTS_PER_DOUBLING);
+        self.store.part_size() << doublings
+    }
+
+    /// Room in the current buffer, charged to the budget.
+    async fn make_room(&mut self) -> Result<()> {
+        if self.part.buffer.len() < self.part.buffer.capacity() {
+            return Ok(());
+        }
+        let grown = usize::try_from(self.total).unwrap_or(usize::MAX);
+        let left = self.part_size() - self.part.len;
+        let size = grown.clamp(FIRST_BUFFER, LARGEST_BUFFER).min(left);
+        // More parts than one are taken only from what is free: who has a part on its way waits for that one.
+        while !self.part.charge.try_grow(size) {
+            match self.in_flight.join_next().await {
+                Some(sent) => part_sent(sent)?,
+                None => {
+                    self.part.charge.grow(size).await;
+                    break;
+                }
+            }
+        }
+        self.part.next_buffer(size);
+        Ok(())
+    }
+
+    /// Puts the part on its way once the window has room.
+    async fn send_part(&mut self) -> Result<()> {
+        if self.parts_sent == MAX_PARTS {
+            return Err(Error::TooLarge("more than 10000 parts; raise transfer.part_size"));
+        }
+        while self.in_flight.len() >= self.store.upload_concurrency() {
+            if let Some(sent) = self.in_flight.join_next().await {
+                part_sent(sent)?;
+            }
+        }
+        if self.multipart.is_none() {
+            let upload = self.store.objects().put_multipart(self.path.as_path()).await?;
+            self.multipart = Some(OpenMultipart::new(upload, &self.store));
+        }
+        let multipart = self.multipart.as_mut().expect("just made");
+        let (payload, charge) = self.part.take(&self.store);
+        let sending = multipart.put_part(payload);
+        self.parts_sent += 1;
+        // The set ends its tasks when it is dropped, and the charge goes back when the store has the bytes.
+        self.in_flight.spawn(async move {
+            let _charge = charge;
+            sending.await
+        });
+        Ok(())
+    }
+}
+
+fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
+    match joined {
+        Ok(sent) => Ok(sent?),
+        Err(source) => Err(Error::Store(object_store::Error::JoinError { source })),
+    }
+}
+
+/// The part that is being filled.
+#[derive(Debug)]
+struct Part {
+    full: Vec<Bytes>,
+    buffer: BytesMut,
+    len: usize,
+    charge: Charge,
+}
+
+impl Part {
+    fn new(store: &Store) -> Self {
+        Self { full: Vec::new(), buffer: BytesMut::new(), len: 0, charge: store.budget().charge() }
+    }
+
+    fn next_buffer(&mut self, size: usize) {
+        let filled = std::mem::replace(&mut self.buffer, BytesMut::with_capacity(size));
+        if !filled.is_empty() {
+            self.full.push(filled.freeze());
+        }
+    }
+
+    /// The part's bytes and their charge, leaving an empty part.
+    fn take(&mut self, store: &Store) -> (PutPayload, Charge) {
+        let mut part = std::mem::replace(self, Self::new(store));
+        part.next_buffer(0);
+        (PutPayload::from_iter(part.full), part.charge)
+    }
+}
+
+/// A multipart upload that the store holds open; dropped without [`OpenMultipart::complete`] it is aborted.
+#[derive(Debug)]
+struct OpenMultipart {
+    upload: Option<Box<dyn MultipartUpload>>,
+    store: Arc<Store>,
+}
+
+impl OpenMultipart {
+    fn new(upload: Box<dyn MultipartUpload>, store: &Arc<Store>) -> Self {
+        Self { upload: Some(upload), store: Arc::clone(store) }
+    }
+
+    fn put_part(&mut self, payload: PutPayload) -> object_store::UploadPart {
+        self.upload.as_mut().expect("taken only when it ends").put_part(payload)
+    }
+
+    async fn complete(&mut self) -> Result<()> {
+        self.upload.as_mut().expect("taken only when it ends").complete().await?;
+        self.upload = None;
+        Ok(())
+    }
+
+    async fn abort(mut self) {
+        if let Some(upload) = self.upload.take() {
+            abort(upload).await;
+        }
+    }
+}
+
+impl Drop for OpenMultipart {
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            self.store.shutdown().spawn(abort(upload));
+        }
+    }
+}
+
+async fn abort(mut upload: Box<dyn MultipartUpload>) {
+    match tokio::time::timeout(ABORT_DEADLINE, upload.abort()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "an aborted multipart upload stays in the store until its lifecycle rules end it");
+        }
+        Err(_) => tracing::warn!("the store did not abort a multipart upload in time; its lifecycle rules must end it"),
+    }
+}

@@ -1,0 +1,96 @@
+//! A user who has logged in: whose files, where, and what may be done with them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::config::UserConfig;
+pub use crate::config::{Permission, Permissions};
+
+/// A known user. Holds no password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name given with USER.
+    pub name: String,
+    /// The store that holds the user's files.
+    pub store: String,
+    /// The folder in the store that the user sees as `/`: normal segments joined by `/`, without a slash at
+    /// either end; empty for the store's root.
+    pub home: String,
+    /// What the user may do.
+    pub permissions: Permissions,
+    /// Networks that the user may log in from; empty for anywhere.
+    pub allow_from: Vec<IpNet>,
+}
+
+impl User {
+    /// Whether the user may log in from this address. An IPv4 client of an IPv6 socket counts as IPv4.
+    pub fn allows(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(&peer))
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
+impl From<&UserConfig> for User {
+    fn from(config: &UserConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            store: config.store.clone(),
+            home: config.home.clone(),
+            permissions: config.permissions,
+            allow_from: config.allow_from.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(allow_from: &[&str]) -> User {
+        User {
+            name: "acme".to_owned(),
+            store: "landing".to_owned(),
+            home: String::new(),
+            permissions: Permissions::all(),
+            allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
+        }
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn anywhere_when_no_network_is_named() {
+        assert!(user(&[]).allows(address("192.0.2.1")));
+        assert!(user(&[]).allows(address("2001:db8::1")));
+    }
+
+    #[test]
+    fn only_from_the_named_networks() {
+        let user = user(&["10.0.0.0/8", "2001:db8::/32"]);
+        assert!(user.allows(address("10.1.2.3")));
+        assert!(user.allows(address("2001:db8::1")));
+        assert!(!user.allows(address("192.0.2.1")));
+        assert!(!user.allows(address("2001:db9::1")));
+    }
+
+    #[test]
+    fn a_mapped_address_is_an_ipv4_address() {
+        assert!(user(&["10.0.0.0/8"]).allows(address("::ffff:10.1.2.3")));
+        assert!(!user(&["10.0.0.0/8"]).allows(address("::ffff:192.0.2.1")));
+    }
+
+    #[test]
+    fn shown_as_its_name() {
+        assert_eq!(user(&[]).to_string(), "acme");
+    }
+}
