@@ -7,12 +7,12 @@ use crate::server::Server;
 
 const BUFFER: usize = 256 * 1024;
 
-pub struct Client {
+pub(crate) struct Client {
     control: BufReader<TcpStream>,
 }
 
 impl Client {
-    pub fn login(server: &Server) -> Self {
+    pub(crate) fn login(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
         let mut client = Self { control: BufReader::new(stream) };
@@ -24,7 +24,7 @@ impl Client {
     }
 
     /// Uploads all of `content`.
-    pub fn stor(&mut self, name: &str, content: &mut dyn Read) {
+    pub(crate) fn stor(&mut self, name: &str, content: &mut dyn Read) {
         let mut data = self.begin(&format!("STOR {name}"));
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -38,12 +38,12 @@ impl Client {
     }
 
     /// Uploads `size` zeros.
-    pub fn stor_zeros(&mut self, name: &str, size: u64) {
+    pub(crate) fn stor_zeros(&mut self, name: &str, size: u64) {
         self.stor(name, &mut std::io::repeat(0).take(size));
     }
 
     /// Downloads a file and returns its size.
-    pub fn retr(&mut self, name: &str) -> u64 {
+    pub(crate) fn retr(&mut self, name: &str) -> u64 {
         let mut data = self.begin(&format!("RETR {name}"));
         let mut buffer = vec![0; BUFFER];
         let mut total = 0;
@@ -85,13 +85,13 @@ fn end(data: &TcpStream) {
 }
 
 /// Bytes that differ from one seed to the next and along the stream.
-pub struct Pattern {
+pub(crate) struct Pattern {
     state: u64,
     left: u64,
 }
 
 impl Pattern {
-    pub fn new(seed: u64, size: u64) -> Self {
+    pub(crate) fn new(seed: u64, size: u64) -> Self {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, left: size }
     }
 }

@@ -21,14 +21,14 @@ use crate::server::folder;
 const PART: usize = 8 * 1024 * 1024;
 const WINDOW: usize = 4;
 
-pub struct Running {
+pub(crate) struct Running {
     runtime: Runtime,
     address: SocketAddr,
     folder: TempDir,
 }
 
 impl Running {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = Runtime::new().expect("runtime");
         let folder = folder();
         std::fs::create_dir(folder.path().join("bench")).expect("bucket");
@@ -51,7 +51,7 @@ impl Running {
     }
 
     /// The gateway's configuration for this server.
-    pub fn config(&self, memory: &str) -> String {
+    pub(crate) fn config(&self, memory: &str) -> String {
         format!(
             "[transfer]\nmemory = \"{memory}\"\n\
              [stores.s3]\nurl = \"s3://bench\"\n[stores.s3.options]\naws_endpoint = \"http://{}\"\n\
@@ -61,7 +61,7 @@ impl Running {
     }
 
     /// Uploads `size` zeros with the raw client and returns MB/s.
-    pub fn raw_upload(&self, name: &str, size: u64) -> f64 {
+    pub(crate) fn raw_upload(&self, name: &str, size: u64) -> f64 {
         let store = self.client();
         let begun = Instant::now();
         self.runtime.block_on(async {
@@ -95,12 +95,12 @@ impl Running {
             .expect("client")
     }
 
-    pub fn size(&self, name: &str) -> u64 {
+    pub(crate) fn size(&self, name: &str) -> u64 {
         std::fs::metadata(self.folder.path().join("bench").join(name)).expect("object").len()
     }
 
     /// Whether the object is exactly `expected`.
-    pub fn holds(&self, name: &str, mut expected: impl Read) -> bool {
+    pub(crate) fn holds(&self, name: &str, mut expected: impl Read) -> bool {
         let mut object = std::fs::File::open(self.folder.path().join("bench").join(name)).expect("object");
         let (mut ours, mut theirs) = (vec![0; 1 << 20], vec![0; 1 << 20]);
         loop {

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-pub struct Server {
-    pub address: SocketAddr,
-    pub user: &'static str,
-    pub password: &'static str,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
     process: Child,
     _folder: TempDir,
 }
 
 /// Our configuration for a local folder.
-pub fn local_config() -> String {
+pub(crate) fn local_config() -> String {
     "[stores.data]\nurl = \"file://FOLDER/data\"\n".to_owned()
 }
 
 impl Server {
     /// Our server with these stores; `FOLDER` stands for its own folder.
-    pub fn bucketport(stores: &str) -> Self {
+    pub(crate) fn bucketport(stores: &str) -> Self {
         let folder = folder();
         let address = free_address();
         let config = format!(
@@ -38,7 +38,7 @@ impl Server {
         Self::start(command, address, folder, ("bench", "bench"))
     }
 
-    pub fn pyftpdlib() -> Option<Self> {
+    pub(crate) fn pyftpdlib() -> Option<Self> {
         let python = std::env::var("BENCH_PYFTPDLIB_PYTHON").ok()?;
         let (folder, address) = (folder(), free_address());
         let mut command = Command::new(python);
@@ -47,7 +47,7 @@ impl Server {
         Some(Self::start(command, address, folder, ("bench", "bench")))
     }
 
-    pub fn unftp() -> Option<Self> {
+    pub(crate) fn unftp() -> Option<Self> {
         let program = std::env::var("BENCH_UNFTP").ok()?;
         let (folder, address) = (folder(), free_address());
         let mut command = Command::new(program);
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// CPU seconds used so far, in user and kernel mode.
-    pub fn cpu_seconds(&self) -> f64 {
+    pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = self.proc("stat");
         let fields: Vec<&str> = stat.rsplit_once(") ").expect("stat").1.split(' ').collect();
         let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
@@ -77,12 +77,12 @@ impl Server {
     }
 
     /// The most memory it has had, in bytes.
-    pub fn peak_memory(&self) -> u64 {
+    pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM:")
     }
 
     /// The memory it has now, in bytes.
-    pub fn memory(&self) -> u64 {
+    pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")
     }
 
@@ -105,7 +105,7 @@ impl Drop for Server {
 }
 
 /// On a disk, as a real store would be: /tmp is memory on many machines.
-pub fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("folder")
 }
 

@@ -149,9 +149,11 @@ struct FileReader {
 #[derive(Debug)]
 enum FileState {
     Idle(std::fs::File),
-    Reading(tokio::task::JoinHandle<std::io::Result<(std::fs::File, Vec<u8>)>>, Charge),
+    Reading(Reading, Charge),
     Done,
 }
+
+type Reading = tokio::task::JoinHandle<std::io::Result<(std::fs::File, Vec<u8>)>>;
 
 impl FileReader {
     fn new(store: &Arc<Store>, file: std::fs::File, range: std::ops::Range<u64>) -> Self {
@@ -171,16 +173,17 @@ impl FileReader {
         if self.left == 0 {
             return Ok(Vec::new());
         }
-        if let FileState::Idle(file) = std::mem::replace(&mut self.state, FileState::Done) {
-            let mut charge = self.store.budget().charge();
-            charge.grow(self.step()).await;
-            self.begin(file, charge);
-        }
-        let FileState::Reading(reading, charge) = std::mem::replace(&mut self.state, FileState::Done) else {
-            return Err(Error::Changed);
+        let (reading, charge) = match std::mem::replace(&mut self.state, FileState::Done) {
+            FileState::Reading(reading, charge) => (reading, charge),
+            FileState::Idle(file) => {
+                let mut charge = self.store.budget().charge();
+                charge.grow(self.step()).await;
+                (read(file, self.step()), charge)
+            }
+            FileState::Done => return Err(Error::Changed),
         };
-        let read = reading.await.map_err(|source| Error::Store(object_store::Error::JoinError { source }))?;
-        let (file, bytes) = read.map_err(local_error)?;
+        let done = reading.await.map_err(|source| Error::Store(object_store::Error::JoinError { source }))?;
+        let (file, bytes) = done.map_err(local_error)?;
         if bytes.is_empty() {
             // Shorter than it was when it was opened: what the client has is not the file.
             return Err(Error::Changed);
@@ -188,7 +191,7 @@ impl FileReader {
         self.left = self.left.saturating_sub(bytes.len() as u64);
         let mut ahead = self.store.budget().charge();
         if self.left > 0 && ahead.try_grow(self.step()) {
-            self.begin(file, ahead);
+            self.state = FileState::Reading(read(file, self.step()), ahead);
         } else {
             self.state = FileState::Idle(file);
         }
@@ -198,16 +201,15 @@ impl FileReader {
     fn step(&self) -> usize {
         usize::try_from(self.left).unwrap_or(usize::MAX).min(FILE_READ)
     }
+}
 
-    fn begin(&mut self, file: std::fs::File, charge: Charge) {
-        let step = self.step();
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::with_capacity(step);
-            (&file).take(step as u64).read_to_end(&mut bytes)?;
-            Ok((file, bytes))
-        });
-        self.state = FileState::Reading(reading, charge);
-    }
+/// Reads the next `size` bytes, fewer only at the end of the file.
+fn read(file: std::fs::File, size: usize) -> Reading {
+    tokio::task::spawn_blocking(move || {
+        let mut bytes = Vec::with_capacity(size);
+        (&file).take(size as u64).read_to_end(&mut bytes)?;
+        Ok((file, bytes))
+    })
 }
 
 fn local_error(source: std::io::Error) -> Error {

@@ -1,0 +1,55 @@
+//! Real FTP clients, run to their end within a deadline.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+/// In seconds; `timeout` of coreutils ends what takes longer.
+const DEADLINE: &str = "90";
+
+/// What a client said and how it ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Outcome {
+    /// The client was content; returns what it said on standard output.
+    #[track_caller]
+    pub(crate) fn success(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.out
+    }
+}
+
+/// Runs curl.
+pub(crate) fn curl<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Outcome {
+    let mut command = bounded("curl");
+    run(command.args(["--silent", "--show-error", "--max-time", "80"]).args(arguments))
+}
+
+/// Runs commands in lftp, which fails at the first that fails.
+pub(crate) fn lftp(commands: &str) -> Outcome {
+    let settings = "set cmd:fail-exit true; set net:max-retries 2; set net:timeout 20; set ftp:ssl-allow false; \
+                    set xfer:clobber true; set net:reconnect-interval-base 1;";
+    run(bounded("lftp").args(["--norc", "-c", &format!("{settings} {commands}")]))
+}
+
+/// Runs a Python script; `arguments` are `sys.argv[1:]`.
+pub(crate) fn python(script: &str, arguments: &[&str]) -> Outcome {
+    run(bounded("python3").args(["-c", script]).args(arguments))
+}
+
+fn bounded(program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", DEADLINE, program]);
+    command
+}
+
+fn run(command: &mut Command) -> Outcome {
+    let Output { status, stdout, stderr } =
+        command.output().unwrap_or_else(|error| panic!("{command:?} does not run: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Outcome { code: status.code(), out: text(stdout), err: text(stderr) }
+}

@@ -1,0 +1,293 @@
+//! An FTP client made of bare sockets, which sends what it is told and shows every reply.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, SockRef, Socket, Type};
+
+/// No reply may take longer, on a busy machine either.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+/// A reply: its code and its lines as they came, codes included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) code: u16,
+    pub(crate) lines: Vec<String>,
+}
+
+impl Reply {
+    /// The text of the last line, without the code.
+    pub(crate) fn text(&self) -> &str {
+        self.lines.last().and_then(|line| line.get(4..)).unwrap_or_default()
+    }
+}
+
+/// A control connection, and how to open data connections beside it.
+pub(crate) struct Raw {
+    reader: BufReader<TcpStream>,
+    source: Option<IpAddr>,
+    /// What was said, for the output of a test that fails.
+    transcript: String,
+}
+
+impl Raw {
+    /// Connects and takes the greeting.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Self {
+        let mut raw = Self::connect_only(address, source);
+        let greeting = raw.reply();
+        assert_eq!(greeting.code, 220, "{greeting:?}");
+        raw
+    }
+
+    /// Connects and leaves the greeting unread.
+    #[track_caller]
+    pub(crate) fn connect_only(address: SocketAddr, source: Option<IpAddr>) -> Self {
+        let stream = open(address, source).expect("the gateway listens");
+        Self { reader: BufReader::new(stream), source, transcript: String::new() }
+    }
+
+    /// Logs in.
+    #[track_caller]
+    pub(crate) fn logged_in(mut self, name: &str, password: &str) -> Self {
+        self.expect(&format!("USER {name}"), 331);
+        self.expect(&format!("PASS {password}"), 230);
+        self
+    }
+
+    /// Sends a line.
+    #[track_caller]
+    pub(crate) fn send(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\r\n").as_bytes());
+    }
+
+    /// Sends bytes as they are.
+    #[track_caller]
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        let shown: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
+        self.transcript += &format!("C {}\n", shown.trim_end().escape_debug());
+        self.reader.get_mut().write_all(bytes).expect("the gateway reads");
+    }
+
+    /// The next reply.
+    #[track_caller]
+    pub(crate) fn reply(&mut self) -> Reply {
+        let first = self.line();
+        let code = first.get(..3).and_then(|code| code.parse().ok());
+        let code: u16 = code.unwrap_or_else(|| panic!("no reply but {first:?}"));
+        let mut lines = vec![first];
+        if lines[0].as_bytes().get(3) == Some(&b'-') {
+            let end = format!("{code} ");
+            while !lines.last().is_some_and(|line| line.starts_with(&end)) {
+                lines.push(self.line());
+            }
+        } else {
+            assert_eq!(lines[0].as_bytes().get(3), Some(&b' '), "{:?}", lines[0]);
+        }
+        Reply { code, lines }
+    }
+
+    /// The next reply, which must have this code.
+    #[track_caller]
+    pub(crate) fn reply_is(&mut self, code: u16) -> Reply {
+        let reply = self.reply();
+        assert_eq!(reply.code, code, "{reply:?}");
+        reply
+    }
+
+    /// Sends a line and takes the reply.
+    #[track_caller]
+    pub(crate) fn ask(&mut self, line: &str) -> Reply {
+        self.send(line);
+        self.reply()
+    }
+
+    /// Sends a line whose reply must have this code.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str, code: u16) -> Reply {
+        let reply = self.ask(line);
+        assert_eq!(reply.code, code, "{line:?} got {reply:?}");
+        reply
+    }
+
+    /// The gateway closes the connection, without another word.
+    #[track_caller]
+    pub(crate) fn closed(&mut self) {
+        let mut rest = Vec::new();
+        match self.reader.read_to_end(&mut rest) {
+            Ok(_) => assert_eq!(String::from_utf8_lossy(&rest), ""),
+            // What we had sent and it had not read turns the close into a reset.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+        }
+    }
+
+    /// Nothing comes for this long.
+    #[track_caller]
+    pub(crate) fn silent_for(&mut self, time: Duration) {
+        assert_eq!(self.reader.buffer(), b"");
+        self.stream().set_read_timeout(Some(time)).expect("a live socket");
+        let mut byte = [0];
+        let read = self.stream().peek(&mut byte);
+        self.stream().set_read_timeout(Some(DEADLINE)).expect("a live socket");
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            other => panic!("not silent: {other:?}"),
+        }
+    }
+
+    /// PASV and the address in its reply.
+    #[track_caller]
+    pub(crate) fn pasv_address(&mut self) -> SocketAddr {
+        let reply = self.expect("PASV", 227);
+        let numbers = reply.text().split_once('(').and_then(|(_, rest)| rest.split_once(')')).expect("brackets").0;
+        let numbers: Vec<u8> = numbers.split(',').map(|number| number.parse().expect("a byte")).collect();
+        let [a, b, c, d, high, low] = numbers[..] else { panic!("{reply:?}") };
+        SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
+    }
+
+    /// EPSV and the port in its reply.
+    #[track_caller]
+    pub(crate) fn epsv_port(&mut self) -> u16 {
+        let reply = self.expect("EPSV", 229);
+        let port = reply.text().split_once("(|||").and_then(|(_, rest)| rest.split_once("|)")).expect("bars").0;
+        port.parse().expect("a port")
+    }
+
+    /// PASV and a connection to where it says.
+    #[track_caller]
+    pub(crate) fn pasv(&mut self) -> TcpStream {
+        let address = self.pasv_address();
+        self.open_data(address)
+    }
+
+    /// EPSV and a connection to where it says.
+    #[track_caller]
+    pub(crate) fn epsv(&mut self) -> TcpStream {
+        let port = self.epsv_port();
+        let host = self.stream().peer_addr().expect("a live socket").ip();
+        self.open_data(SocketAddr::new(host, port))
+    }
+
+    /// A data connection from the control connection's address.
+    #[track_caller]
+    pub(crate) fn open_data(&self, address: SocketAddr) -> TcpStream {
+        open(address, self.source).expect("the passive port listens")
+    }
+
+    /// Begins an upload: PASV, the command, 150.
+    #[track_caller]
+    pub(crate) fn begin(&mut self, command: &str) -> TcpStream {
+        let data = self.pasv();
+        self.expect(command, 150);
+        data
+    }
+
+    /// Uploads with `command`, such as `STOR x`, and returns the final reply.
+    #[track_caller]
+    pub(crate) fn upload(&mut self, command: &str, content: &[u8]) -> Reply {
+        let mut data = self.begin(command);
+        data.write_all(content).expect("the gateway takes the file");
+        drop(data);
+        self.reply()
+    }
+
+    /// Uploads successfully.
+    #[track_caller]
+    pub(crate) fn stor(&mut self, path: &str, content: &[u8]) {
+        let reply = self.upload(&format!("STOR {path}"), content);
+        assert_eq!(reply.code, 226, "{reply:?}");
+    }
+
+    /// Downloads, or lists, with `command`.
+    #[track_caller]
+    pub(crate) fn download(&mut self, command: &str) -> Vec<u8> {
+        let mut data = self.begin(command);
+        let mut content = Vec::new();
+        data.read_to_end(&mut content).expect("the gateway sends it all");
+        self.reply_is(226);
+        content
+    }
+
+    /// Downloads a file.
+    #[track_caller]
+    pub(crate) fn retr(&mut self, path: &str) -> Vec<u8> {
+        self.download(&format!("RETR {path}"))
+    }
+
+    /// The lines of a listing.
+    #[track_caller]
+    pub(crate) fn list(&mut self, command: &str) -> Vec<String> {
+        let text = String::from_utf8(self.download(command)).expect("UTF-8");
+        assert!(text.is_empty() || text.ends_with("\r\n"), "{text:?}");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// A transfer command that fails with this code and without a 150.
+    #[track_caller]
+    pub(crate) fn refused(&mut self, command: &str, code: u16) -> Reply {
+        let _data = self.pasv();
+        self.expect(command, code)
+    }
+
+    /// Sends these bytes with the last one marked urgent, as Telnet's Synch does.
+    #[track_caller]
+    pub(crate) fn send_urgent(&mut self, bytes: &[u8]) {
+        self.transcript += &format!("C urgent {}\n", String::from_utf8_lossy(bytes).escape_debug());
+        let sent = SockRef::from(self.stream()).send_out_of_band(bytes).expect("a live socket");
+        assert_eq!(sent, bytes.len());
+    }
+
+    /// Closes our direction of the control connection.
+    pub(crate) fn finish_sending(&self) {
+        self.stream().shutdown(Shutdown::Write).expect("a live socket");
+    }
+
+    /// Closes the control connection with a reset.
+    pub(crate) fn reset(self) {
+        reset(self.reader.get_ref());
+    }
+
+    fn stream(&self) -> &TcpStream {
+        self.reader.get_ref()
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let read = self.reader.read_until(b'\n', &mut line);
+        let line = String::from_utf8(line).expect("replies are UTF-8");
+        if !line.ends_with("\r\n") {
+            panic!("no reply: {read:?} {line:?}");
+        }
+        self.transcript += &format!("S {line}");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let start = self.transcript.len().saturating_sub(8000);
+            let start = (start..).find(|&at| self.transcript.is_char_boundary(at)).unwrap_or_default();
+            eprintln!("--- the dialogue\n{}---", &self.transcript[start..]);
+        }
+    }
+}
+
+/// Makes the close of `stream` a reset.
+pub(crate) fn reset(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a live socket");
+}
+
+fn open(address: SocketAddr, source: Option<IpAddr>) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    socket.connect_timeout(&address.into(), DEADLINE)?;
+    socket.set_read_timeout(Some(DEADLINE))?;
+    socket.set_write_timeout(Some(DEADLINE))?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
