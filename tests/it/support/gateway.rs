@@ -301,7 +301,8 @@ impl Gateway {
 
     /// A field of the process's memory in KiB: `VmRSS` now, `VmHWM` at most.
     pub(crate) fn memory(&self, field: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live child");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live child");
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let number = line.and_then(|line| line.split_whitespace().next());
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {field} in {status}"))

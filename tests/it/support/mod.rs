@@ -2,8 +2,8 @@
 
 mod clients;
 mod gateway;
+mod place;
 mod raw;
-#[path = "../../support/s3.rs"]
 mod s3;
 
 use std::path::Path;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 pub(crate) use clients::{Outcome, curl, lftp, python};
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
-pub(crate) use raw::{Raw, Reply};
+pub(crate) use place::{Place, on_each_store};
+pub(crate) use raw::{Raw, Reply, reset};
 pub(crate) use s3::S3Server;
 
 /// `size` bytes that differ from those of every other `seed` and repeat nowhere.

@@ -140,7 +140,8 @@ impl Raw {
     #[track_caller]
     pub(crate) fn pasv_address(&mut self) -> SocketAddr {
         let reply = self.expect("PASV", 227);
-        let numbers = reply.text().split_once('(').and_then(|(_, rest)| rest.split_once(')')).expect("brackets").0;
+        let numbers =
+            reply.text().split_once('(').and_then(|(_, rest)| rest.split_once(')')).expect("brackets").0;
         let numbers: Vec<u8> = numbers.split(',').map(|number| number.parse().expect("a byte")).collect();
         let [a, b, c, d, high, low] = numbers[..] else { panic!("{reply:?}") };
         SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
@@ -150,7 +151,8 @@ impl Raw {
     #[track_caller]
     pub(crate) fn epsv_port(&mut self) -> u16 {
         let reply = self.expect("EPSV", 229);
-        let port = reply.text().split_once("(|||").and_then(|(_, rest)| rest.split_once("|)")).expect("bars").0;
+        let port =
+            reply.text().split_once("(|||").and_then(|(_, rest)| rest.split_once("|)")).expect("bars").0;
         port.parse().expect("a port")
     }
 

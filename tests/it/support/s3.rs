@@ -87,7 +87,6 @@ impl S3Server {
     }
 
     /// What the server keeps beside the objects for uploads that are not complete.
-    #[allow(dead_code, reason = "each test binary has its own use for the server")]
     pub(crate) fn open_uploads(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.path()).expect("the server's folder");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
@@ -96,7 +95,6 @@ impl S3Server {
     }
 
     /// From now on every request is answered with 403, or no longer is.
-    #[allow(dead_code, reason = "each test binary has its own use for the server")]
     pub(crate) fn refuse(&self, refusing: bool) {
         self.refusing.store(refusing, Ordering::SeqCst);
     }
