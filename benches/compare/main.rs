@@ -36,7 +36,7 @@ fn main() {
 
 /// Small and large files to a local folder, for every server that is there.
 fn local() {
-    println!("\nlocal folder, one connection            small STOR/s   large STOR MB/s  CPU s/GB   large RETR MB/s  CPU s/GB   peak RSS MiB");
+    println!("\nlocal folder, one connection            small STOR/s   CPU ms each   large STOR MB/s  CPU s/GB   large RETR MB/s  CPU s/GB   peak RSS MiB");
     let ours = Server::bucketport(&server::local_config());
     row("bucketport", &ours, 2000);
     drop(ours);
@@ -57,16 +57,17 @@ fn row(name: &str, server: &Server, small_files: usize) {
     for i in 0..20 {
         client.stor(&format!("warm-{i}"), &mut content.as_slice());
     }
-    let begun = Instant::now();
+    let (cpu, begun) = (server.cpu_seconds(), Instant::now());
     for i in 0..small_files {
         client.stor(&format!("small-{i}"), &mut content.as_slice());
     }
     let small_rate = small_files as f64 / begun.elapsed().as_secs_f64();
+    let small_cpu = (server.cpu_seconds() - cpu) * 1000.0 / small_files as f64;
 
     let (stor, stor_cpu) = best(3, server, || client.stor_zeros("large", LARGE));
     let (retr, retr_cpu) = best(3, server, || assert_eq!(client.retr("large"), LARGE));
     println!(
-        "{name:<40}{small_rate:>12.0} {stor:>17.0} {stor_cpu:>9.2} {retr:>17.0} {retr_cpu:>9.2} {:>14}",
+        "{name:<40}{small_rate:>12.0} {small_cpu:>13.2} {stor:>17.0} {stor_cpu:>9.2} {retr:>17.0} {retr_cpu:>9.2} {:>14}",
         server.peak_memory() / MIB
     );
 }

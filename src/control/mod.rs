@@ -13,6 +13,7 @@ mod reply;
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
@@ -44,7 +45,18 @@ pub struct Front {
 pub struct Control {
     loopback: Loopback,
     replies: Replies,
+    doorbell: Option<Doorbell>,
 }
+
+/// libunftp's data connection, opened ahead of a transfer.
+#[derive(Debug)]
+struct Doorbell {
+    stream: TcpStream,
+    opened: Instant,
+}
+
+/// libunftp gives up a data connection that gets no command for five minutes.
+const DOORBELL_LASTS: Duration = Duration::from_secs(240);
 
 impl Control {
     /// Starts a front end for `session`, in the state before login.
@@ -54,7 +66,7 @@ impl Control {
         front.shutdown.spawn(service);
         let mut replies = Replies::new(ours);
         let greeting = replies.next().await?;
-        if greeting.code == 220 { Ok(Self { loopback, replies }) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if greeting.code == 220 { Ok(Self { loopback, replies, doorbell: None }) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
     /// Sends a command and waits for its reply. The store's own deadlines bound the wait.
@@ -63,9 +75,22 @@ impl Control {
         self.replies.next().await
     }
 
+    /// Opens libunftp's data connection ahead of a transfer, while the client opens its own.
+    pub async fn prepare(&mut self) -> io::Result<()> {
+        if self.doorbell.as_ref().is_none_or(|doorbell| doorbell.opened.elapsed() > DOORBELL_LASTS) {
+            let reply = self.command("PASV").await?;
+            let port = reply.passive_port().ok_or(io::ErrorKind::InvalidData)?;
+            let stream = self.loopback.doorbell(port).await?;
+            self.doorbell = Some(Doorbell { stream, opened: Instant::now() });
+        }
+        Ok(())
+    }
+
     /// Sends a transfer command and waits until the transfer has ended. The session must hold the transfer.
     pub async fn transfer(&mut self, line: &str) -> io::Result<Reply> {
-        let _doorbell = self.ring().await?;
+        self.prepare().await?;
+        // Held open until libunftp has replied.
+        let _ringing = self.doorbell.take().map(|doorbell| doorbell.stream);
         self.replies.send(line).await?;
         loop {
             let reply = self.replies.next().await?;
@@ -74,12 +99,5 @@ impl Control {
                 return Ok(reply);
             }
         }
-    }
-
-    /// Opens libunftp's data connection.
-    async fn ring(&mut self) -> io::Result<TcpStream> {
-        let reply = self.command("PASV").await?;
-        let port = reply.passive_port().ok_or(io::ErrorKind::InvalidData)?;
-        self.loopback.doorbell(port).await
     }
 }

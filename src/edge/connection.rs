@@ -181,9 +181,12 @@ impl Client {
                     self.send(&Reply::new(530, "Log in with USER and PASS first")).await?;
                 }
             }
-            Service::Edge(Local::Pasv) => {
-                let reply = self.pasv().await;
+            Service::Edge(local @ (Local::Pasv | Local::Epsv)) => {
+                let reply = if local == Local::Pasv { self.pasv().await } else { self.epsv(&argument) };
                 self.send(&reply).await?;
+                if self.passive.is_some() {
+                    control.prepare().await?;
+                }
             }
             Service::Edge(local) => {
                 if let Some(reply) = self.answer(local, &argument) {
@@ -377,7 +380,6 @@ impl Client {
                 }
                 Err(_) => Reply::new(501, "Syntax: REST <bytes>"),
             },
-            Local::Epsv => self.epsv(argument),
             Local::Abor => {
                 self.passive = None;
                 Reply::new(226, "No transfer to abort")
@@ -386,7 +388,13 @@ impl Client {
             Local::Help => help(argument),
             Local::Opts => options(argument),
             Local::Stat => self.status(),
-            Local::User | Local::Pass | Local::Cdup | Local::Rein | Local::Quit | Local::Pasv => return None,
+            Local::User
+            | Local::Pass
+            | Local::Cdup
+            | Local::Rein
+            | Local::Quit
+            | Local::Pasv
+            | Local::Epsv => return None,
         })
     }
 

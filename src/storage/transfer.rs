@@ -41,13 +41,10 @@ pub struct PlannedDownload {
 impl Store {
     /// Checks that an upload to `path` is possible.
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
-        self.admit(path).await?;
         // Semantics decision: only a local folder is asked whether `path` is a directory. An object store can hold
         // both a file and a directory of one name, and asking would cost a request for every upload.
-        if let Some(local) = &self.local
-            && local.is_directory(path).await?
-        {
-            return Err(Error::IsADirectory);
+        if let Some(local) = &self.local {
+            local.admit_file(path).await?;
         }
         let (old, target) = match mode {
             UploadMode::Replace => (None, Target::Any),
