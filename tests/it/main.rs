@@ -2,6 +2,10 @@
 
 mod support;
 
+mod dialects;
 mod dialogue;
+mod during;
+mod failure;
+mod garbage;
 mod login;
 mod transfer;
