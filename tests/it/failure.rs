@@ -53,7 +53,9 @@ fn leaves_everything_as_it_was(place: &Place, mut fail: impl FnMut(Raw, TcpStrea
             eventually("the transfer's end", Duration::from_secs(20), || {
                 active.iter().all(|sample| place.gateway.metric(sample) < 0.5)
             });
-            eventually("the clean-up", Duration::from_secs(20), || place.left_over().is_empty());
+            eventually(&format!("the clean-up after {command} of {size}"), Duration::from_secs(10), || {
+                place.left_over().is_empty()
+            });
             assert_eq!(place.objects(), ["old"], "{command} {size}");
             assert_same(&place.stored("old").expect("stored"), &old);
         }

@@ -87,13 +87,14 @@ fn a_line_without_end_costs_no_memory() {
 fn the_cut_off_is_announced() {
     let gateway = Gateway::start();
     let mut raw = gateway.connect();
-    // Small enough to be read whole, so that the replies are not lost to a reset.
-    for _ in 0..20 {
-        raw.send_bytes(&[b'a'; 4000]);
+    // One byte more than is ever dropped, so that nothing is left unread that would turn the close into a reset.
+    for size in std::iter::repeat_n(4096, 16).chain([1]) {
+        raw.send_bytes(&vec![b'a'; size]);
         std::thread::sleep(Duration::from_millis(5));
     }
     raw.reply_is(500);
     raw.reply_is(421);
+    raw.closed();
 }
 
 #[test]

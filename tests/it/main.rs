@@ -2,10 +2,17 @@
 
 mod support;
 
+mod clients;
+mod concurrency;
 mod dialects;
 mod dialogue;
+mod directories;
 mod during;
 mod failure;
 mod garbage;
+mod listing;
 mod login;
+mod memory;
+mod operations;
+mod shutdown;
 mod transfer;

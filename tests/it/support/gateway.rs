@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -158,7 +158,8 @@ impl Setup {
 
 /// A running gateway.
 pub(crate) struct Gateway {
-    child: Child,
+    child: Mutex<Child>,
+    id: u32,
     folder: TempDir,
     log: Arc<Mutex<String>>,
     pub(crate) ftp: SocketAddr,
@@ -187,17 +188,18 @@ impl Gateway {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway = Self { child, folder, log, ftp: nowhere, http: nowhere };
+        let id = child.id();
+        let mut gateway = Self { child: Mutex::new(child), id, folder, log, ftp: nowhere, http: nowhere };
         gateway.ftp = gateway.listening("ftp listening");
         gateway.http = gateway.listening("http listening");
         gateway
     }
 
-    fn listening(&mut self, message: &str) -> SocketAddr {
+    fn listening(&self, message: &str) -> SocketAddr {
         let mut found = None;
         eventually(message, START_DEADLINE, || {
             found = self.log().lines().find(|line| line.contains(message)).and_then(address_in);
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(status)) = self.child().try_wait() {
                 panic!("the gateway ended with {status}");
             }
             found.is_some()
@@ -282,16 +284,21 @@ impl Gateway {
         kill(self.pid(), signal).expect("our own child");
     }
 
+    fn child(&self) -> MutexGuard<'_, Child> {
+        // What a test that panics leaves behind is still a child.
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
+        Pid::from_raw(i32::try_from(self.id).expect("a process id"))
     }
 
     /// Waits for the gateway's end.
     #[track_caller]
-    pub(crate) fn ended(&mut self, limit: Duration) -> ExitStatus {
+    pub(crate) fn ended(&self, limit: Duration) -> ExitStatus {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().expect("our own child") {
+            if let Some(status) = self.child().try_wait().expect("our own child") {
                 return status;
             }
             assert!(begun.elapsed() < limit, "still running after {limit:?}");
@@ -301,8 +308,7 @@ impl Gateway {
 
     /// A field of the process's memory in KiB: `VmRSS` now, `VmHWM` at most.
     pub(crate) fn memory(&self, field: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a live child");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id)).expect("a live child");
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let number = line.and_then(|line| line.split_whitespace().next());
         number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {field} in {status}"))
@@ -312,8 +318,8 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.child().kill();
+        let _ = self.child().wait();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
