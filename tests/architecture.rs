@@ -1,1 +1,226 @@
-//! x
+//! What must not depend on what, read from the source as text: see the map in `src/lib.rs` and `ARCHITECTURE.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The modules in reading order. A module may use those in the lines above its own, and nothing else.
+const LAYERS: &[&[&str]] = &[
+    &["config"],
+    &["logging", "metrics", "shutdown"],
+    &["user"],
+    &["session"],
+    &["auth"],
+    &["storage"],
+    &["files"],
+    &["control"],
+    &["edge"],
+    &["http"],
+    &["app"],
+    &["cli"],
+    &["main"],
+];
+
+/// Modules that may use less than what stands above them.
+const NARROWER: &[(&str, &[&str])] = &[
+    // Whoever watches the gateway must not be able to reach its sessions.
+    ("http", &["config", "metrics", "shutdown", "storage"]),
+    ("logging", &["config"]),
+    ("main", &["cli"]),
+];
+
+/// Crates with one owner each, so that one module can follow or replace them. No owner: not used yet.
+const OWNERS: &[(&str, Option<&str>)] = &[
+    ("libunftp", Some("control")),
+    ("unftp_core", Some("control")),
+    ("object_store", Some("storage")),
+    ("prometheus", Some("metrics")),
+    ("clap", Some("cli")),
+    ("axum", Some("http")),
+    ("toml", Some("config")),
+    ("tracing_subscriber", Some("logging")),
+    ("rustls", None),
+];
+
+/// A file has one idea; a longer one has two.
+const LONGEST: usize = 420;
+
+struct Source {
+    /// Below `src`.
+    path: String,
+    text: String,
+}
+
+impl Source {
+    fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut files = Vec::new();
+        collect(&root, &mut files);
+        files.sort();
+        let sources: Vec<_> = files
+            .into_iter()
+            .map(|file| Self {
+                path: file.strip_prefix(&root).expect("found below it").display().to_string(),
+                text: std::fs::read_to_string(&file).expect("a text file"),
+            })
+            .collect();
+        assert!(sources.len() > 20, "the source is elsewhere");
+        sources
+    }
+
+    /// The top-level module that the file belongs to; none for `lib.rs`.
+    fn module(&self) -> Option<&str> {
+        let top = self.path.split('/').next().expect("a path");
+        Some(top.strip_suffix(".rs").unwrap_or(top)).filter(|module| *module != "lib")
+    }
+
+    /// Its lines with their numbers, without comments and what is in quotes.
+    fn code(&self) -> impl Iterator<Item = (usize, String)> {
+        let unquoted = |line: &str| line.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
+        self.text.lines().enumerate().map(move |(index, line)| {
+            let code = unquoted(line);
+            (index + 1, code.split("//").next().unwrap_or_default().to_owned())
+        })
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn layer(module: &str) -> usize {
+    let found = LAYERS.iter().position(|layer| layer.contains(&module));
+    found.unwrap_or_else(|| panic!("`{module}` has no place in LAYERS"))
+}
+
+/// What follows `root::` in a line, wherever that is the beginning of a path; each name of `root::{a, b}`.
+fn used<'a>(line: &'a str, root: &str) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for (at, _) in line.match_indices(&format!("{root}::")) {
+        if line[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_' || before == ':') {
+            continue;
+        }
+        let rest = &line[at + root.len() + 2..];
+        let list = rest.strip_prefix('{').map(|list| list.split('}').next().unwrap_or_default());
+        let paths = list.map_or_else(|| vec![rest], |list| list.split(',').collect());
+        names.extend(paths.into_iter().map(|path| {
+            let path = path.trim_start();
+            let end = path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+            &path[..end]
+        }));
+    }
+    names
+}
+
+/// Whether the line names the crate: in a path, or in a `use` of its own.
+fn names_crate(line: &str, name: &str) -> bool {
+    let first = line.trim_start().trim_start_matches("pub ").trim_start_matches("use ");
+    !used(line, name).is_empty()
+        || (line.contains("use ")
+            && first.strip_prefix(name).is_some_and(|rest| rest.starts_with([';', ' '])))
+}
+
+fn assert_none(what: &str, wrong: &[String]) {
+    assert!(wrong.is_empty(), "{what}:\n  {}", wrong.join("\n  "));
+}
+
+#[test]
+fn imports_run_one_way() {
+    let mut wrong = Vec::new();
+    for source in Source::all() {
+        let Some(module) = source.module() else { continue };
+        let narrower = NARROWER.iter().find(|(name, _)| *name == module);
+        for (number, line) in source.code() {
+            let root = if module == "main" { "bucketport" } else { "crate" };
+            for used in used(&line, root) {
+                let allowed = match narrower {
+                    _ if used == module => true,
+                    Some((_, allowed)) => allowed.contains(&used),
+                    None => layer(used) < layer(module),
+                };
+                if !allowed {
+                    wrong.push(format!("src/{}:{number}: {module} uses {used}", source.path));
+                }
+            }
+            // From a file of a module's own folder this would climb out of it unseen.
+            if line.contains("super::super::") {
+                wrong.push(format!("src/{}:{number}: write crate:: for what is further up", source.path));
+            }
+        }
+    }
+    assert_none("modules may use only those above them in LAYERS", &wrong);
+}
+
+#[test]
+fn crates_have_one_owner() {
+    let mut wrong = Vec::new();
+    for source in Source::all() {
+        for (number, line) in source.code() {
+            for (name, owner) in OWNERS {
+                if names_crate(&line, name) && *owner != source.module() {
+                    let owner = owner.unwrap_or("nobody yet");
+                    wrong.push(format!("src/{}:{number}: {name} belongs to {owner}", source.path));
+                }
+            }
+        }
+    }
+    assert_none("crates that only their owners may name", &wrong);
+}
+
+#[test]
+fn the_map_is_in_reading_order() {
+    let sources = Source::all();
+    let map = sources.iter().find(|source| source.path == "lib.rs").expect("the library's root");
+    let modules = map.text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    let listed: Vec<_> = modules.collect();
+    assert!(
+        listed.is_sorted_by_key(|module| layer(module)),
+        "src/lib.rs lists a module above what it uses: {listed:?}"
+    );
+    let mut count = BTreeMap::<&str, usize>::new();
+    for module in LAYERS.iter().copied().flatten().copied().filter(|module| *module != "main").chain(listed) {
+        *count.entry(module).or_default() += 1;
+    }
+    count.retain(|_, count| *count != 2);
+    assert!(count.is_empty(), "in LAYERS or in src/lib.rs, but not in both: {:?}", count.keys());
+}
+
+#[test]
+fn every_file_begins_with_its_idea() {
+    let sources = Source::all();
+    let wrong: Vec<_> = sources
+        .iter()
+        .filter(|source| !source.text.starts_with("//! "))
+        .map(|source| format!("src/{}", source.path))
+        .collect();
+    assert_none("files whose first line is no `//!` line", &wrong);
+}
+
+#[test]
+fn no_file_has_two_ideas() {
+    let sources = Source::all();
+    let lengths = sources.iter().map(|source| (source.text.lines().count(), &source.path));
+    let wrong: Vec<_> = lengths
+        .filter(|(lines, _)| *lines > LONGEST)
+        .map(|(lines, path)| format!("src/{path}: {lines} lines"))
+        .collect();
+    assert_none("files with more than 420 lines", &wrong);
+}
+
+#[test]
+fn paths_are_read_as_the_compiler_reads_them() {
+    assert_eq!(used("use crate::edge::Edge;", "crate"), ["edge"]);
+    assert_eq!(used("use crate::{auth, storage::Store};", "crate"), ["auth", "storage"]);
+    assert_eq!(used("    let x: crate::user::User = y(crate::config::A);", "crate"), ["user", "config"]);
+    assert_eq!(used("pub(crate) fn f(a: my_crate::edge::B)", "crate"), [""; 0]);
+    assert!(names_crate("use toml;", "toml"));
+    assert!(names_crate("    x: toml::Value,", "toml"));
+    assert!(!names_crate("use super::toml::Value;", "toml"));
+    assert!(!names_crate("let toml = 1;", "toml"));
+}

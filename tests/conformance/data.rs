@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
 use bucketport::session::{DataConnection, DataError};
+use bytes::Bytes;
 use rand::rngs::SmallRng;
 use rand::{Rng, RngCore, SeedableRng};
 use tokio::sync::Notify;
@@ -61,16 +61,22 @@ impl FakeData {
 
     /// The next step that bytes or an error come from.
     async fn next(&mut self) -> Result<Option<Bytes>, DataError> {
-        while let Some(step) = self.script.pop_front() {
+        // A step is over only when its wait is: who reads may stop waiting and come back.
+        while let Some(step) = self.script.front_mut() {
             match step {
                 Step::Send(bytes) if bytes.is_empty() => {}
-                Step::Send(bytes) => return Ok(Some(bytes)),
+                Step::Send(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.script.pop_front();
+                    return Ok(Some(bytes));
+                }
                 Step::Reached(notify) => notify.notify_one(),
                 Step::Wait(notify) => notify.notified().await,
                 Step::Lose => return Err(DataError::Lost(std::io::ErrorKind::ConnectionReset.into())),
                 Step::Stall => return Err(DataError::Stalled(Duration::from_secs(120))),
                 Step::StayForever => std::future::pending().await,
             }
+            self.script.pop_front();
         }
         Ok(None)
     }
@@ -78,7 +84,7 @@ impl FakeData {
 
 #[async_trait]
 impl DataConnection for FakeData {
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize, DataError> {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
         let spare = buffer.capacity() - buffer.len();
         assert!(spare > 0, "a read into a full buffer would look like the end");
         let Some(mut bytes) = self.next().await? else { return Ok(0) };
@@ -126,7 +132,11 @@ pub(crate) fn in_odd_chunks(bytes: &Bytes) -> Vec<Step> {
     let mut rest = bytes.clone();
     let mut steps = Vec::new();
     while !rest.is_empty() {
-        let size = if random.random_bool(0.1) { random.random_range(1..20) } else { random.random_range(1..300_000) };
+        let size = if random.random_bool(0.1) {
+            random.random_range(1..20)
+        } else {
+            random.random_range(1..300_000)
+        };
         steps.push(Step::Send(rest.split_to(size.min(rest.len()))));
     }
     steps

@@ -12,10 +12,10 @@ use futures::{StreamExt, stream};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
-    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag,
-    ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input,
-    ListObjectsV2Output, Object, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartInput,
-    UploadPartOutput,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    ListObjectsV2Input, ListObjectsV2Output, Object, PutObjectInput, PutObjectOutput, StreamingBlob,
+    Timestamp, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -73,7 +73,12 @@ impl State {
         self.objects.get(key).cloned().ok_or_else(|| s3_error!(NoSuchKey))
     }
 
-    fn require(&self, key: &str, match_: Option<&ETagCondition>, none_match: Option<&ETagCondition>) -> S3Result<()> {
+    fn require(
+        &self,
+        key: &str,
+        match_: Option<&ETagCondition>,
+        none_match: Option<&ETagCondition>,
+    ) -> S3Result<()> {
         let stored = self.objects.get(key);
         let holds = |condition: &ETagCondition| match condition {
             ETagCondition::Any => stored.is_some(),
@@ -121,7 +126,8 @@ impl S3 for FlatBucket {
             Some(range) => {
                 let range = range.check(size as u64)?;
                 let content_range = format!("bytes {}-{}/{size}", range.start, range.end - 1);
-                let bounds = usize::try_from(range.start).expect("fits")..usize::try_from(range.end).expect("fits");
+                let bounds =
+                    usize::try_from(range.start).expect("fits")..usize::try_from(range.end).expect("fits");
                 (stored.bytes.slice(bounds), Some(content_range))
             }
         };
@@ -136,7 +142,10 @@ impl S3 for FlatBucket {
         Ok(S3Response::new(output))
     }
 
-    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
         let stored = self.state().find(&request.input.key)?;
         let output = HeadObjectOutput {
             content_length: length(&stored.bytes),
@@ -159,7 +168,10 @@ impl S3 for FlatBucket {
         Ok(S3Response::new(DeleteObjectsOutput { deleted: Some(deleted), ..Default::default() }))
     }
 
-    async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
+    async fn copy_object(
+        &self,
+        request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
         let input = request.input;
         let CopySource::Bucket { key: source, .. } = &input.copy_source else {
             return Err(s3_error!(NotImplemented));
@@ -214,7 +226,8 @@ impl S3 for FlatBucket {
                 }),
             }
         }
-        let common_prefixes = groups.into_iter().map(|prefix| CommonPrefix { prefix: Some(prefix) }).collect();
+        let common_prefixes =
+            groups.into_iter().map(|prefix| CommonPrefix { prefix: Some(prefix) }).collect();
         let output = ListObjectsV2Output {
             contents: Some(contents),
             common_prefixes: Some(common_prefixes),
@@ -244,7 +257,10 @@ impl S3 for FlatBucket {
         Ok(S3Response::new(output))
     }
 
-    async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(
+        &self,
+        request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let input = request.input;
         let bytes = collect(input.body).await?;
         let mut state = self.state();
@@ -288,6 +304,8 @@ impl S3 for FlatBucket {
         request: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let removed = self.state().uploads.remove(&request.input.upload_id);
-        removed.map(|_| S3Response::new(AbortMultipartUploadOutput::default())).ok_or_else(|| s3_error!(NoSuchUpload))
+        removed
+            .map(|_| S3Response::new(AbortMultipartUploadOutput::default()))
+            .ok_or_else(|| s3_error!(NoSuchUpload))
     }
 }

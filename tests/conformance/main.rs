@@ -1,1 +1,64 @@
-//! x
+//! What every kind of store must do, as one suite that runs on each of them: memory, a local folder, S3 as `s3s-fs`
+//! and as a server with flat keys, and the endpoint in `BUCKETPORT_CONFORMANCE_URL` if there is one.
+
+/// Fails unless the result is this error of `bucketport::storage`.
+macro_rules! assert_err {
+    ($result:expr, $($pattern:tt)+) => {
+        match $result {
+            Err(bucketport::storage::Error::$($pattern)+) => {}
+            other => panic!("expected {}, got {other:?}", stringify!($($pattern)+)),
+        }
+    };
+}
+
+mod data;
+mod fixture;
+mod flat;
+mod server;
+
+mod append;
+mod directory;
+mod download;
+mod faults;
+mod foreign;
+mod list;
+mod local;
+mod memory;
+mod model;
+mod name;
+mod rename;
+mod upload;
+
+/// Makes a test of every case for every store.
+macro_rules! suite {
+    (on [$($store:ident)*] $cases:tt) => {
+        $(suite!(@store $store $cases);)*
+    };
+    (@store $store:ident { $($theme:ident: $($case:ident)*;)* }) => {
+        mod $store {
+            $(mod $theme {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    use futures::FutureExt;
+                    let Some(fixture) = $crate::fixture::Fixture::$store().await else { return };
+                    let case = std::panic::AssertUnwindSafe($crate::$theme::$case(&fixture));
+                    let result = case.catch_unwind().await;
+                    fixture.finish(result).await;
+                })*
+            })*
+        }
+    };
+}
+
+suite! { on [on_memory on_local on_s3 on_s3_flat on_endpoint] {
+    upload: sizes replaces creates creates_against_a_rival over_a_directory aborted_leaves_nothing
+        aborted_leaves_the_old_file dropped_leaves_nothing aborted_leaves_no_directory;
+    append: to_missing_empty_and_small to_several_parts from_an_offset from_an_offset_of_several_parts
+        loses_to_a_rival aborted_keeps_the_old_file;
+    download: from_offsets of_what_is_no_file is_one_version_when_replaced is_reset_when_it_fails is_aborted;
+    name: stay_as_they_are long_ones too_long_ones what_no_store_holds;
+    list: empty_root files_and_directories many many_directories of_a_file of_what_is_missing;
+    directory: made_and_removed implied only_when_empty outlives_its_files of_a_file deleting_files markers_are_hidden;
+    rename: moves onto_another onto_itself onto_a_directory of_what_is_no_file leaves_no_directory;
+    memory: many_uploads_share_a_little many_appends_share_a_little many_downloads_share_a_little;
+} }

@@ -76,6 +76,11 @@ impl Faults {
         self.calls.lock().expect("not poisoned").iter().filter(|seen| **seen == call).count()
     }
 
+    /// No more faults.
+    pub(crate) fn clear(&self) {
+        self.rules.lock().expect("not poisoned").clear();
+    }
+
     fn next(&self, call: Call) -> Option<Fault> {
         self.calls.lock().expect("not poisoned").push(call);
         let mut rules = self.rules.lock().expect("not poisoned");
@@ -132,7 +137,8 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let listener = listener.tap_io(|connection| connection.set_nodelay(true).expect("a TCP socket"));
         let router = Router::new().fallback(handle).with_state(layer);
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("serves until dropped") });
+        let serving =
+            tokio::spawn(async move { axum::serve(listener, router).await.expect("serves until dropped") });
         Self { address, backing, faults, _serving: AbortOnDropHandle::new(serving) }
     }
 
@@ -152,7 +158,9 @@ impl Server {
     pub(crate) fn open_uploads(&self) -> usize {
         match &self.backing {
             Backing::Flat(bucket) => bucket.open_uploads(),
-            Backing::Folder(folder) => names(folder.path()).filter(|name| name.starts_with(".upload")).count(),
+            Backing::Folder(folder) => {
+                names(folder.path()).filter(|name| name.starts_with(".upload")).count()
+            }
         }
     }
 }
@@ -198,7 +206,9 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
             let _with_other_readers = layer.writes.read().await;
             layer.service.call(request).await
         }
-        Call::CreateMultipart | Call::PutPart | Call::AbortMultipart | Call::List => layer.service.call(request).await,
+        Call::CreateMultipart | Call::PutPart | Call::AbortMultipart | Call::List => {
+            layer.service.call(request).await
+        }
     };
     if let Some(Fault::AnswerAfter(go)) = fault {
         go.notified().await;
