@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -147,7 +146,7 @@ pub trait OpenData: Send + std::fmt::Debug {
 pub trait DataConnection: Send {
     /// Appends what has arrived to `buffer`, up to its spare capacity, which must not be 0. `Ok(0)` is the orderly
     /// end, and says as well that the control connection was still there when it came.
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize, DataError>;
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError>;
 
     /// Sends all of `bytes`.
     async fn write(&mut self, bytes: &[u8]) -> Result<(), DataError>;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use libunftp::ServerBuilder;
 use libunftp::options::Binder;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -383,7 +382,7 @@ impl Metered {
 
 #[async_trait]
 impl DataConnection for Metered {
-    async fn read(&mut self, buffer: &mut BytesMut) -> std::result::Result<usize, DataError> {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> std::result::Result<usize, DataError> {
         let read = self.inner.read(buffer).await?;
         self.bytes.add(read);
         Ok(read)

@@ -117,7 +117,14 @@ impl Client {
             let parsed = Command::parse(&line);
             let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
             let flow = match parsed {
-                Ok(command) => self.execute(&mut control, command).await?,
+                Ok(command) => match self.execute(&mut control, command).await {
+                    Ok(flow) => flow,
+                    Err(error) => {
+                        // Either the client is gone and hears nothing, or our own front end is and the client must.
+                        let _ = self.send(&Reply::new(421, "Service not available, closing")).await;
+                        return Err(error);
+                    }
+                },
                 Err(reply) => {
                     self.send(&reply).await?;
                     Flow::Continue

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -78,7 +77,7 @@ impl PlainData {
 
 #[async_trait]
 impl DataConnection for PlainData {
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize, DataError> {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
         // `try_read_buf` would make room of its own in a full buffer, which nobody has accounted for.
         debug_assert!(buffer.len() < buffer.capacity(), "no room to read into");
         loop {

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -122,6 +123,7 @@ impl Client {
     }
 
     async fn meanwhile_command(&mut self, line: Vec<u8>, running: &mut Running) -> io::Result<()> {
+        let begun = Instant::now();
         let command = match Command::parse(&line) {
             Ok(command) if command.verb.during_transfer() => command,
             // Everything else is answered in its turn, errors included.
@@ -132,17 +134,15 @@ impl Client {
         };
         match command.verb.service {
             Service::Edge(Local::Abor) => {
+                // Its reply follows that of the transfer.
                 running.aborted_by_client = true;
                 running.abort.abort(AbortReason::Requested);
-                // The reply follows that of the transfer.
-                self.edge.front.metrics.command(command.verb.name, std::time::Duration::ZERO);
-                Ok(())
             }
             Service::Edge(Local::Quit) => {
                 // The transfer finishes first (RFC 959 section 4.1.1).
                 self.hold(line);
                 self.leaving = true;
-                Ok(())
+                return Ok(());
             }
             Service::Edge(Local::Stat) if command.argument.is_empty() => {
                 let moved = running.moved.load(Ordering::Relaxed);
@@ -151,17 +151,20 @@ impl Client {
                     format!(" {} in progress, {moved} bytes so far", running.verb),
                     "End of status".to_owned(),
                 ];
-                self.send(&Reply { code: 211, lines: lines.to_vec() }).await
+                self.send(&Reply { code: 211, lines: lines.to_vec() }).await?;
             }
-            Service::Edge(local) if local != Local::Stat => match self.answer(local, &command.argument) {
-                Some(reply) => self.send(&reply).await,
-                None => Ok(()),
-            },
+            Service::Edge(local) if local != Local::Stat => {
+                if let Some(reply) = self.answer(local, &command.argument) {
+                    self.send(&reply).await?;
+                }
+            }
             Service::Edge(_) | Service::Forward(_) | Service::Transfer(_) | Service::Refused(..) => {
                 self.hold(line);
-                Ok(())
+                return Ok(());
             }
         }
+        self.edge.front.metrics.command(command.verb.name, begun.elapsed());
+        Ok(())
     }
 
     /// Keeps a line for after the transfer. Having sent it, the client may close its side without being lost.
