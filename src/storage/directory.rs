@@ -46,6 +46,9 @@ impl Store {
             Err(error) => return Err(error),
         }
         let marker = path.join(self.marker())?;
+        if let Some(local) = &self.local {
+            local.admit_file(&marker).await?;
+        }
         self.objects().put(marker.as_path(), PutPayload::default()).await?;
         Ok(())
     }

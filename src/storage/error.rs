@@ -69,9 +69,8 @@ impl From<object_store::Error> for Error {
                 Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
                     Self::Refused(error)
                 }
-                Some(std::io::ErrorKind::NotADirectory) => {
-                    Self::NameNotAllowed("a part of the path is a file, not a directory")
-                }
+                // Nothing stands below a file; who wants to write there is told so by `LocalFolder::admit_file`.
+                Some(std::io::ErrorKind::NotADirectory) => Self::NotFound,
                 Some(std::io::ErrorKind::IsADirectory | std::io::ErrorKind::DirectoryNotEmpty) => Self::IsADirectory,
                 Some(std::io::ErrorKind::InvalidFilename) => Self::NameNotAllowed("too long for the file system"),
                 _ if error.to_string().contains("Filenames containing trailing '/#") => {

@@ -38,8 +38,8 @@ impl LocalFolder {
 
     /// What `question` says of `path`, if that is inside.
     async fn examine<T: Send + 'static>(&self, path: &StorePath, question: fn(&Path) -> T) -> Result<T> {
-        if is_staged(path.file_name()) {
-            return Err(Error::NameNotAllowed("the local store keeps names that end in # and digits for its own use"));
+        if let Some(reason) = path.as_str().split('/').find_map(unusable) {
+            return Err(Error::NameNotAllowed(reason));
         }
         let (root, full) = (self.root.clone(), self.root.join(path.as_str()));
         let answer = blocking(move || {
@@ -69,7 +69,32 @@ impl LocalFolder {
     /// Like `admit`, for a path that is to become a file.
     pub(super) async fn admit_file(&self, path: &StorePath) -> Result<()> {
         // One hop to a blocking thread instead of two: this is on the way of every small upload.
-        if self.examine(path, std::path::Path::is_dir).await? { Err(Error::IsADirectory) } else { Ok(()) }
+        self.examine(path, |full| {
+            if full.is_dir() {
+                return Err(Error::IsADirectory);
+            }
+            match full.ancestors().skip(1).find(|above| above.exists()) {
+                Some(above) if !above.is_dir() => {
+                    Err(Error::NameNotAllowed("a part of the path is a file, not a directory"))
+                }
+                Some(_) | None => Ok(()),
+            }
+        })
+        .await?
+    }
+
+    /// The directories that have to be made for a file at `path`, the lowest first.
+    pub(super) async fn missing_above(&self, path: &StorePath) -> Result<Vec<PathBuf>> {
+        let full = self.root.join(path.as_str());
+        blocking(move || Ok(full.ancestors().skip(1).take_while(|above| !above.exists()).map(Into::into).collect()))
+            .await
+    }
+
+    /// Removes the directories above `path` that are empty now, as deleting a file does.
+    pub(super) async fn prune_above(&self, path: &StorePath) -> Result<()> {
+        let full = self.root.join(path.as_str());
+        let above = full.ancestors().skip(1).take_while(|above| **above != self.root).map(Into::into).collect();
+        remove_while_empty(above).await
     }
 
     /// Whether `path` is a directory; the file system has empty ones, other stores do not.
@@ -131,7 +156,7 @@ impl FolderPages {
 fn describe(entry: &std::fs::DirEntry) -> Option<Entry> {
     let name = entry.file_name().into_string().ok()?;
     StorePath::root().join(&name).ok()?;
-    if is_staged(&name) {
+    if unusable(&name).is_some() {
         return None;
     }
     // Follows links; a file that vanished since, and a dangling link, are skipped.
@@ -146,9 +171,29 @@ fn describe(entry: &std::fs::DirEntry) -> Option<Entry> {
     Some(Entry { name, kind, modified: metadata.modified().ok().map(Into::into) })
 }
 
-/// Whether `object_store` would take `name` for one of its staged uploads: `#` and digits at the end.
-fn is_staged(name: &str) -> bool {
-    name.split_once('#').is_some_and(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+/// Removes `directories` in this order until one is not empty.
+pub(super) async fn remove_while_empty(directories: Vec<PathBuf>) -> Result<()> {
+    blocking(move || {
+        let _not_empty = directories.iter().try_for_each(std::fs::remove_dir);
+        Ok(())
+    })
+    .await
+}
+
+/// Why `object_store` cannot keep a file or directory of this name, if it cannot.
+fn unusable(name: &str) -> Option<&'static str> {
+    // Its staged uploads are named so; it would hide the file.
+    let staged = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    if name.split_once('#').is_some_and(|(_, rest)| staged(rest)) {
+        return Some("the local store keeps names that end in # and digits for its own use");
+    }
+    // It goes through `file:` URLs, where this is a drive of Windows and gets a slash: `note:` becomes `note:/`.
+    match name.as_bytes() {
+        [.., letter, b':' | b'|'] if letter.is_ascii_alphabetic() => {
+            Some("the local store cannot hold names that end in a letter and : or |")
+        }
+        _ => None,
+    }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {

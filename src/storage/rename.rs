@@ -40,8 +40,10 @@ impl Store {
         if existing == Existing::Refuse && self.exists(to).await? {
             return Err(Error::AlreadyExists);
         }
-        if self.local.is_some() {
-            return Ok(self.objects().rename(from.as_path(), to.as_path()).await?);
+        if let Some(local) = &self.local {
+            local.admit_file(to).await?;
+            self.objects().rename(from.as_path(), to.as_path()).await?;
+            return local.prune_above(from).await;
         }
         if source.size > LARGEST_COPY {
             return Err(Error::TooLarge("more than 5 GiB cannot be renamed"));
