@@ -3,14 +3,23 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{GetResult, GetResultPayload, ObjectStoreExt};
+
 use super::Store;
-use super::download::{Download, Head};
+use super::download;
 use super::error::{Error, Result};
 use super::path::StorePath;
-use super::upload::Target;
+use super::upload::{Source, Target};
 
 /// The most old bytes that are written again: each append costs as much as they do.
 const LARGEST_REWRITE: u64 = 5 * 1024 * 1024 * 1024;
+
+/// Bytes of a local file that are read at once.
+const FILE_READ: usize = 256 * 1024;
 
 /// Where in the old file new bytes begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,26 +34,76 @@ impl Store {
         self: &Arc<Self>,
         path: &StorePath,
         position: Position,
-    ) -> Result<(Option<Head>, Target)> {
-        let old = match Download::open(self, path, 0).await {
+    ) -> Result<(Option<OldBytes>, Target)> {
+        let old = match self.objects().get(path.as_path()).await {
             Ok(old) => old,
-            Err(Error::NotFound) => {
+            Err(object_store::Error::NotFound { .. }) => {
                 return match position {
                     Position::End | Position::Offset(0) => Ok((None, Target::Absent)),
                     Position::Offset(_) => Err(Error::OffsetBeyondEnd),
                 };
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
+        let size = old.meta.size;
         let offset = match position {
-            Position::End => old.size(),
-            Position::Offset(offset) if offset > old.size() => return Err(Error::OffsetBeyondEnd),
+            Position::End => size,
+            Position::Offset(offset) if offset > size => return Err(Error::OffsetBeyondEnd),
             Position::Offset(offset) => offset,
         };
         if offset > LARGEST_REWRITE {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
-        let unchanged = Target::Unchanged(old.etag().map(str::to_owned));
-        Ok((Some(Head::new(old, offset)), unchanged))
+        let unchanged = Target::Unchanged(old.meta.e_tag.clone());
+        Ok((Some(OldBytes::new(old, offset)), unchanged))
+    }
+}
+
+/// The old bytes that stay, as the source of an upload.
+///
+/// They come in one stream, which pins them to one version, and without a charge to the budget: they go straight into
+/// the part, which has one. An append that waited for memory to read with, while its part holds memory that others
+/// wait for, could wait for ever.
+pub(super) struct OldBytes {
+    pieces: BoxStream<'static, Result<Bytes>>,
+    piece: Bytes,
+    left: u64,
+}
+
+impl OldBytes {
+    fn new(old: GetResult, offset: u64) -> Self {
+        let pieces = match old.payload {
+            GetResultPayload::File(file, _) => futures::stream::try_unfold(file, |file| async {
+                let (file, bytes) = download::done(download::read(file, FILE_READ)).await?;
+                Ok((!bytes.is_empty()).then(|| (bytes.into(), file)))
+            })
+            .boxed(),
+            GetResultPayload::Stream(stream) => stream.map_err(Error::from).boxed(),
+        };
+        Self { pieces, piece: Bytes::new(), left: offset }
+    }
+}
+
+#[async_trait]
+impl Source for OldBytes {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        if self.left == 0 {
+            return Ok(0);
+        }
+        while self.piece.is_empty() {
+            // The stream keeps what it is waiting for when this future is dropped.
+            self.piece = self.pieces.next().await.ok_or(Error::Changed)??;
+        }
+        let spare = buffer.capacity() - buffer.len();
+        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(spare).min(self.piece.len());
+        buffer.extend_from_slice(&self.piece.split_to(taken));
+        self.left -= taken as u64;
+        Ok(taken)
+    }
+}
+
+impl std::fmt::Debug for OldBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OldBytes").field("left", &self.left).finish_non_exhaustive()
     }
 }

@@ -4,18 +4,16 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectMeta, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStoreExt};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Store;
 use super::budget::Charge;
 use super::error::{Error, Result};
 use super::path::StorePath;
-use super::upload::Source;
 
 /// `object_store` reads local files 8 KiB at a time, which gave 103 to 136 MB/s; this size gives ten times that.
 const FILE_READ: usize = 1024 * 1024;
@@ -31,8 +29,6 @@ pub(super) struct Chunk {
 /// A download in progress; dropping it ends its requests.
 #[derive(Debug)]
 pub(super) struct Download {
-    size: u64,
-    etag: Option<String>,
     reader: Reader,
     ready: VecDeque<Chunk>,
 }
@@ -48,6 +44,7 @@ impl Download {
     /// The object at `path` from byte `offset` on.
     pub(super) async fn open(store: &Arc<Store>, path: &StorePath, offset: u64) -> Result<Self> {
         let mut options = GetOptions::default();
+        let mut pinned = None;
         if offset > 0 {
             // Stores answer a range that begins at or beyond the end in different ways, so the size is asked first.
             let meta = store.objects().head(path.as_path()).await?;
@@ -55,34 +52,28 @@ impl Download {
                 return Err(Error::OffsetBeyondEnd);
             }
             if offset == meta.size {
-                return Ok(Self::new(&meta, Reader::Empty));
+                return Ok(Self::new(Reader::Empty));
             }
             options.range = Some(GetRange::Offset(offset));
+            pinned.clone_from(&meta.e_tag);
             options.if_match = meta.e_tag;
         }
         let result = store.objects().get_opts(path.as_path(), options).await?;
-        let meta = result.meta.clone();
+        let etag = result.meta.e_tag;
+        if pinned.is_some() && pinned != etag {
+            return Err(Error::Changed);
+        }
         let reader = match result.payload {
             GetResultPayload::File(file, _) => Reader::File(FileReader::new(store, file, result.range)),
             GetResultPayload::Stream(stream) => {
-                Reader::Ranges(RangeReader::new(store, path, meta.e_tag.clone(), stream, result.range))
+                Reader::Ranges(RangeReader::new(store, path, etag, stream, result.range))
             }
         };
-        Ok(Self::new(&meta, reader))
+        Ok(Self::new(reader))
     }
 
-    fn new(meta: &ObjectMeta, reader: Reader) -> Self {
-        Self { size: meta.size, etag: meta.e_tag.clone(), reader, ready: VecDeque::new() }
-    }
-
-    /// The size of the whole object in bytes.
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The version that is read.
-    pub(super) fn etag(&self) -> Option<&str> {
-        self.etag.as_deref()
+    fn new(reader: Reader) -> Self {
+        Self { reader, ready: VecDeque::new() }
     }
 
     /// The next piece; none after the last byte. Ends in an error rather than early.
@@ -104,40 +95,6 @@ impl Download {
     }
 }
 
-/// The first `limit` bytes of a download, as the source of an upload.
-#[derive(Debug)]
-pub(super) struct Head {
-    download: Download,
-    current: Bytes,
-    limit: u64,
-}
-
-impl Head {
-    pub(super) fn new(download: Download, limit: u64) -> Self {
-        Self { download, current: Bytes::new(), limit }
-    }
-}
-
-#[async_trait]
-impl Source for Head {
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize> {
-        if self.limit == 0 {
-            return Ok(0);
-        }
-        while self.current.is_empty() {
-            match self.download.next().await? {
-                Some(chunk) => self.current = chunk.bytes,
-                None => return Err(Error::Changed),
-            }
-        }
-        let spare = buffer.capacity() - buffer.len();
-        let wanted = usize::try_from(self.limit).unwrap_or(usize::MAX).min(spare).min(self.current.len());
-        buffer.extend_from_slice(&self.current.split_to(wanted));
-        self.limit -= wanted as u64;
-        Ok(wanted)
-    }
-}
-
 /// Reads an open local file, one piece ahead.
 #[derive(Debug)]
 struct FileReader {
@@ -153,7 +110,7 @@ enum FileState {
     Done,
 }
 
-type Reading = tokio::task::JoinHandle<std::io::Result<(std::fs::File, Vec<u8>)>>;
+pub(super) type Reading = tokio::task::JoinHandle<std::io::Result<(std::fs::File, Vec<u8>)>>;
 
 impl FileReader {
     fn new(store: &Arc<Store>, file: std::fs::File, range: std::ops::Range<u64>) -> Self {
@@ -182,8 +139,7 @@ impl FileReader {
             }
             FileState::Done => return Err(Error::Changed),
         };
-        let done = reading.await.map_err(|source| Error::Store(object_store::Error::JoinError { source }))?;
-        let (file, bytes) = done.map_err(local_error)?;
+        let (file, bytes) = done(reading).await?;
         if bytes.is_empty() {
             // Shorter than it was when it was opened: what the client has is not the file.
             return Err(Error::Changed);
@@ -204,7 +160,7 @@ impl FileReader {
 }
 
 /// Reads the next `size` bytes, fewer only at the end of the file.
-fn read(file: std::fs::File, size: usize) -> Reading {
+pub(super) fn read(file: std::fs::File, size: usize) -> Reading {
     tokio::task::spawn_blocking(move || {
         let mut bytes = Vec::with_capacity(size);
         (&file).take(size as u64).read_to_end(&mut bytes)?;
@@ -212,8 +168,10 @@ fn read(file: std::fs::File, size: usize) -> Reading {
     })
 }
 
-fn local_error(source: std::io::Error) -> Error {
-    object_store::Error::Generic { store: "local", source: Box::new(source) }.into()
+/// The file and what was read of it.
+pub(super) async fn done(reading: Reading) -> Result<(std::fs::File, Vec<u8>)> {
+    let read = reading.await.map_err(|source| object_store::Error::JoinError { source })?;
+    Ok(read.map_err(|source| object_store::Error::Generic { store: "local", source: Box::new(source) })?)
 }
 
 /// Reads the first part from the stream that opened the download and the rest in ranges, several ahead.
@@ -314,10 +272,14 @@ impl RangeReader {
             if_match: self.etag.clone(),
             ..GetOptions::default()
         };
-        let (store, path) = (Arc::clone(&self.store), self.path.clone());
+        let (store, path, etag) = (Arc::clone(&self.store), self.path.clone(), self.etag.clone());
         let charge = Arc::new(charge);
         let request = async move {
             let result = store.objects().get_opts(path.as_path(), options).await?;
+            // Some servers ignore `If-Match`; s3s-fs is one.
+            if result.meta.e_tag != etag {
+                return Err(Error::Changed);
+            }
             let pieces: Vec<Bytes> = result.into_stream().try_collect().await?;
             if pieces.iter().map(|piece| piece.len() as u64).sum::<u64>() != range.end - range.start {
                 return Err(Error::Changed);

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::Store;
-use super::append::Position;
-use super::download::{Download, Head};
+use super::append::{OldBytes, Position};
+use super::download::Download;
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::upload::{Target, Upload};
@@ -28,7 +28,7 @@ pub enum UploadMode {
 #[derive(Debug)]
 pub struct PlannedUpload {
     upload: Upload,
-    old: Option<Head>,
+    old: Option<OldBytes>,
     target: Target,
 }
 

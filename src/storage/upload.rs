@@ -1,25 +1,26 @@
 //! One upload: up to one part in memory; a single PUT when the body ends within it, else a multipart upload with a
 //! bounded window. Nothing is visible before [`Upload::commit`] has succeeded.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::Store;
-use super::budget::Charge;
+use super::budget::{Buffer, Charge, LARGEST_BUFFER};
 use super::error::{Error, Result};
+use super::local;
 use super::path::StorePath;
 use crate::session::DataConnection;
 
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
 /// about twice what it sent.
 const FIRST_BUFFER: usize = 8 * 1024;
-/// Larger reads than this did not go faster on loopback.
-const LARGEST_BUFFER: usize = 256 * 1024;
 
 /// S3 takes 10,000 parts. Parts keep their size for the first 5,000 (40 GiB at 8 MiB; some servers want equal
 /// parts), then double every 1,000, which reaches 523 GiB.
@@ -34,12 +35,12 @@ const ABORT_DEADLINE: Duration = Duration::from_secs(30);
 #[async_trait]
 pub(super) trait Source: Send {
     /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses nothing.
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize>;
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize>;
 }
 
 #[async_trait]
 impl Source for Box<dyn DataConnection> {
-    async fn read(&mut self, buffer: &mut BytesMut) -> Result<usize> {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
         Ok(self.as_mut().read(buffer).await?)
     }
 }
@@ -94,7 +95,7 @@ impl Upload {
             }
             self.make_room().await?;
             let read = tokio::select! {
-                read = source.read(&mut self.part.buffer) => read?,
+                read = source.read(self.part.buffer.bytes_mut()) => read?,
                 Some(sent) = self.in_flight.join_next() => {
                     part_sent(sent)?;
                     continue;
@@ -123,9 +124,7 @@ impl Upload {
             self.store.require(&self.path, target).await?;
             let mode = if *target == Target::Absent { PutMode::Create } else { PutMode::Overwrite };
             let (payload, _charge) = self.part.take(&self.store);
-            let options = PutOptions { mode, ..PutOptions::default() };
-            self.store.objects().put_opts(self.path.as_path(), payload, options).await?;
-            return Ok(());
+            return self.put(payload, mode).await;
         }
         if self.part.len > 0 {
             self.send_part().await?;
@@ -137,6 +136,22 @@ impl Upload {
         self.store.require(&self.path, target).await?;
         if let Some(multipart) = &mut self.multipart {
             multipart.complete().await?;
+        }
+        self.multipart = None;
+        Ok(())
+    }
+
+    async fn put(&mut self, payload: PutPayload, mode: PutMode) -> Result<()> {
+        let put = |mode| {
+            let options = PutOptions { mode, ..PutOptions::default() };
+            self.store.objects().put_opts(self.path.as_path(), payload.clone(), options)
+        };
+        match put(mode.clone()).await {
+            // `conditional_put = disabled`, for servers that know none: `require` has just asked, and that must do.
+            Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
+                put(PutMode::Overwrite).await?;
+            }
+            result => drop(result?),
         }
         Ok(())
     }
@@ -157,7 +172,7 @@ impl Upload {
 
     /// Room in the current buffer, charged to the budget.
     async fn make_room(&mut self) -> Result<()> {
-        if self.part.buffer.len() < self.part.buffer.capacity() {
+        if self.part.buffer.has_room() {
             return Ok(());
         }
         let grown = usize::try_from(self.total).unwrap_or(usize::MAX);
@@ -165,15 +180,13 @@ impl Upload {
         let size = grown.clamp(FIRST_BUFFER, LARGEST_BUFFER).min(left);
         // More parts than one are taken only from what is free: who has a part on its way waits for that one.
         while !self.part.charge.try_grow(size) {
-            match self.in_flight.join_next().await {
-                Some(sent) => part_sent(sent)?,
-                None => {
-                    self.part.charge.grow(size).await;
-                    break;
-                }
-            }
+            let Some(sent) = self.in_flight.join_next().await else {
+                self.part.charge.grow(size).await;
+                break;
+            };
+            part_sent(sent)?;
         }
-        self.part.next_buffer(size);
+        self.part.next_buffer(self.store.budget().buffer(size));
         Ok(())
     }
 
@@ -188,8 +201,7 @@ impl Upload {
             }
         }
         if self.multipart.is_none() {
-            let upload = self.store.objects().put_multipart(self.path.as_path()).await?;
-            self.multipart = Some(OpenMultipart::new(upload, &self.store));
+            self.multipart = Some(open_multipart(&self.store, &self.path).await?);
         }
         let multipart = self.multipart.as_mut().expect("just made");
         let (payload, charge) = self.part.take(&self.store);
@@ -204,6 +216,41 @@ impl Upload {
     }
 }
 
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(multipart) = self.multipart.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            let mut in_flight = std::mem::take(&mut self.in_flight);
+            self.store.shutdown().spawn(async move {
+                in_flight.shutdown().await;
+                multipart.abort().await;
+            });
+        }
+    }
+}
+
+/// Opens a multipart upload. It is carried on when this future is dropped: the store may have made the upload already,
+/// and only its answer says what there is to abort.
+async fn open_multipart(store: &Arc<Store>, path: &StorePath) -> Result<OpenMultipart> {
+    let (sender, receiver) = oneshot::channel();
+    let (shutdown, store, path) = (store.shutdown(), Arc::clone(store), path.clone());
+    shutdown.spawn(async move {
+        let opening = async {
+            let made = match &store.local {
+                Some(local) => local.missing_above(&path).await?,
+                None => Vec::new(),
+            };
+            let upload = store.objects().put_multipart(path.as_path()).await?;
+            Ok(OpenMultipart { upload: Some(upload), made, store: Arc::clone(&store) })
+        };
+        if let Err(Ok(unwanted)) = sender.send(opening.await) {
+            unwanted.abort().await;
+        }
+    });
+    receiver.await.map_err(|source| object_store::Error::Generic { store: "multipart", source: Box::new(source) })?
+}
+
 fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
     match joined {
         Ok(sent) => Ok(sent?),
@@ -215,27 +262,27 @@ fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::
 #[derive(Debug)]
 struct Part {
     full: Vec<Bytes>,
-    buffer: BytesMut,
+    buffer: Buffer,
     len: usize,
     charge: Charge,
 }
 
 impl Part {
     fn new(store: &Store) -> Self {
-        Self { full: Vec::new(), buffer: BytesMut::new(), len: 0, charge: store.budget().charge() }
+        Self { full: Vec::new(), buffer: Buffer::default(), len: 0, charge: store.budget().charge() }
     }
 
-    fn next_buffer(&mut self, size: usize) {
-        let filled = std::mem::replace(&mut self.buffer, BytesMut::with_capacity(size));
-        if !filled.is_empty() {
-            self.full.push(filled.freeze());
+    fn next_buffer(&mut self, next: Buffer) {
+        let filled = std::mem::replace(&mut self.buffer, next);
+        if !filled.as_ref().is_empty() {
+            self.full.push(Bytes::from_owner(filled));
         }
     }
 
     /// The part's bytes and their charge, leaving an empty part.
     fn take(&mut self, store: &Store) -> (PutPayload, Charge) {
         let mut part = std::mem::replace(self, Self::new(store));
-        part.next_buffer(0);
+        part.next_buffer(Buffer::default());
         (PutPayload::from_iter(part.full), part.charge)
     }
 }
@@ -244,14 +291,12 @@ impl Part {
 #[derive(Debug)]
 struct OpenMultipart {
     upload: Option<Box<dyn MultipartUpload>>,
+    /// The directories that a local folder made for it, the lowest first.
+    made: Vec<PathBuf>,
     store: Arc<Store>,
 }
 
 impl OpenMultipart {
-    fn new(upload: Box<dyn MultipartUpload>, store: &Arc<Store>) -> Self {
-        Self { upload: Some(upload), store: Arc::clone(store) }
-    }
-
     fn put_part(&mut self, payload: PutPayload) -> object_store::UploadPart {
         self.upload.as_mut().expect("taken only when it ends").put_part(payload)
     }
@@ -264,7 +309,7 @@ impl OpenMultipart {
 
     async fn abort(mut self) {
         if let Some(upload) = self.upload.take() {
-            abort(upload).await;
+            abort(upload, std::mem::take(&mut self.made)).await;
         }
     }
 }
@@ -274,13 +319,17 @@ impl Drop for OpenMultipart {
         if let Some(upload) = self.upload.take()
             && tokio::runtime::Handle::try_current().is_ok()
         {
-            self.store.shutdown().spawn(abort(upload));
+            self.store.shutdown().spawn(abort(upload, std::mem::take(&mut self.made)));
         }
     }
 }
 
-async fn abort(mut upload: Box<dyn MultipartUpload>) {
-    match tokio::time::timeout(ABORT_DEADLINE, upload.abort()).await {
+async fn abort(mut upload: Box<dyn MultipartUpload>, made: Vec<PathBuf>) {
+    let aborting = async {
+        upload.abort().await?;
+        local::remove_while_empty(made).await
+    };
+    match tokio::time::timeout(ABORT_DEADLINE, aborting).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(%error, "an aborted multipart upload stays in the store until its lifecycle rules end it");
