@@ -9,8 +9,9 @@ pub mod logging;
 pub mod metrics;
 pub mod shutdown;
 
-pub mod session;
 pub mod user;
+
+pub mod session;
 
 pub mod auth;
 pub mod storage;
