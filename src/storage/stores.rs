@@ -31,7 +31,7 @@ const NO_TIMEOUT: &str = "7days";
 const READ_TIMEOUT: &str = "120s";
 const CONNECT_TIMEOUT: &str = "5s";
 /// Kept below the five minutes for which a signed request stays valid.
-const RETRY: Duration = Duration::from_secs(180);
+const RETRY: Duration = Duration::from_mins(3);
 const MAX_RETRIES: usize = 10;
 
 /// Every configured store, by name.
@@ -61,7 +61,7 @@ impl Stores {
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
-                        transfer: transfer.clone(),
+                        transfer: *transfer,
                         budget: Arc::clone(budget),
                         meter,
                         shutdown: shutdown.clone(),
