@@ -73,7 +73,7 @@ impl FakeData {
                 Step::Reached(notify) => notify.notify_one(),
                 Step::Wait(notify) => notify.notified().await,
                 Step::Lose => return Err(DataError::Lost(std::io::ErrorKind::ConnectionReset.into())),
-                Step::Stall => return Err(DataError::Stalled(Duration::from_secs(120))),
+                Step::Stall => return Err(DataError::Stalled(Duration::from_mins(2))),
                 Step::StayForever => std::future::pending().await,
             }
             self.script.pop_front();

@@ -90,14 +90,14 @@ impl Fixture {
 
     fn open(place: Arc<Place>, memory: u64, home: &str) -> Self {
         let (url, options) = place.address();
-        Self::connect(place, memory, home, url, options)
+        Self::connect(place, memory, home, &url, options)
     }
 
     fn connect(
         place: Arc<Place>,
         memory: u64,
         home: &str,
-        url: String,
+        url: &str,
         options: BTreeMap<String, SecretString>,
     ) -> Self {
         let config = StoreConfig {
@@ -126,7 +126,7 @@ impl Fixture {
     pub(crate) fn with_option(&self, key: &str, value: &str) -> Self {
         let (url, mut options) = self.place.address();
         options.insert(key.to_owned(), value.into());
-        Self::connect(Arc::clone(&self.place), MEMORY, &self.home, url, options)
+        Self::connect(Arc::clone(&self.place), MEMORY, &self.home, &url, options)
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {

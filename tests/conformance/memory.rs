@@ -15,7 +15,7 @@ const SIZE: usize = 6 * 1024 * 1024;
 /// Two parts and a little.
 const MEMORY: u64 = 12 * 1024 * 1024;
 /// Many times what it takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 async fn in_time<T>(transfers: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, transfers).await.expect("the transfers wait for each other for ever")

@@ -58,9 +58,8 @@ impl Model {
             Step::Put(path, mode, bytes) => {
                 let old = self.files.get(path);
                 let kept = match mode {
-                    UploadMode::Replace => 0,
                     UploadMode::Create if old.is_some() => return Err("AlreadyExists"),
-                    UploadMode::Create => 0,
+                    UploadMode::Replace | UploadMode::Create => 0,
                     UploadMode::Append => old.map_or(0, Vec::len),
                     UploadMode::From(offset) => usize::try_from(*offset).expect("small"),
                 };

@@ -188,7 +188,7 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
         Some(Fault::Hang) => {
             // Takes the body as a server that hangs does, so that the client has sent everything.
             let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            tokio::time::sleep(Duration::from_mins(10)).await;
             return answer(500);
         }
         Some(Fault::AnswerAfter(_)) | None => {}
@@ -231,16 +231,9 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| first == b'%') {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
+        let encoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| first == b'%');
+        bytes.push(encoded.unwrap_or(first));
+        rest = if encoded.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8(bytes).expect("keys are UTF-8")
 }
