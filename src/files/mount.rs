@@ -52,7 +52,11 @@ impl Files {
 
     /// The file or directory at `path`.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
-        self.allow(Permission::List)?;
+        // Looking at a file belongs to reading and renaming it as much as to listing.
+        let may_look = [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
+        if !may_look {
+            self.allow(Permission::List)?;
+        }
         self.visible(path)?;
         if path.is_root() {
             return Ok(Entry { name: String::new(), kind: storage::EntryKind::Directory, modified: None });
@@ -70,7 +74,11 @@ impl Files {
         if self.store.is_directory(&key).await? {
             return Ok(());
         }
-        let error = if self.store.exists(&key).await? { storage::Error::NotADirectory } else { storage::Error::NotFound };
+        let error = if self.store.exists(&key).await? {
+            storage::Error::NotADirectory
+        } else {
+            storage::Error::NotFound
+        };
         Err(error.into())
     }
 
