@@ -25,7 +25,8 @@ impl VirtualPath {
         if path.chars().any(char::is_control) {
             return Err(PathError::ControlCharacter);
         }
-        let mut segments: Vec<&str> = if path.starts_with('/') { Vec::new() } else { self.segments().collect() };
+        let mut segments: Vec<&str> =
+            if path.starts_with('/') { Vec::new() } else { self.segments().collect() };
         for segment in path.split('/') {
             match segment {
                 "" | "." => {}

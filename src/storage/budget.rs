@@ -210,7 +210,14 @@ impl Charge {
         let (granted, receiver) = oneshot::channel();
         state.last_ticket += 1;
         state.waiting.insert(ticket, Waiter { charge: self.id, step, granted });
-        Some(Waiting { budget: Arc::clone(&self.budget), charge: self.id, ticket, step, granted: receiver, received: false })
+        Some(Waiting {
+            budget: Arc::clone(&self.budget),
+            charge: self.id,
+            ticket,
+            step,
+            granted: receiver,
+            received: false,
+        })
     }
 }
 

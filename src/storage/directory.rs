@@ -82,7 +82,8 @@ impl Store {
         let Some(pages) = &self.pages else {
             let prefix = (!path.is_root()).then(|| path.as_path());
             let found = self.objects().list(prefix).take(limit);
-            let found: Vec<_> = self.meter.measure(StoreOperation::List, async { Ok(found.collect().await) }).await?;
+            let found: Vec<_> =
+                self.meter.measure(StoreOperation::List, async { Ok(found.collect().await) }).await?;
             return found.into_iter().map(|meta| Ok(meta?.location.to_string())).collect();
         };
         let prefix = path.as_prefix();

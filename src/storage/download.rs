@@ -188,7 +188,10 @@ struct RangeReader {
 
 impl std::fmt::Debug for RangeReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RangeReader").field("path", &self.path).field("next", &self.next).finish_non_exhaustive()
+        f.debug_struct("RangeReader")
+            .field("path", &self.path)
+            .field("next", &self.next)
+            .finish_non_exhaustive()
     }
 }
 

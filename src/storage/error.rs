@@ -65,17 +65,23 @@ impl From<object_store::Error> for Error {
             // `Generic` is all that the local folder reports; the operating system's reason is in its sources.
             // The enum is non-exhaustive, so one arm must take the rest.
             _ => match io_kind(&error) {
-                Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) => Self::NoSpace(error),
+                Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) => {
+                    Self::NoSpace(error)
+                }
                 Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
                     Self::Refused(error)
                 }
                 // Nothing stands below a file; who wants to write there is told so by `LocalFolder::admit_file`.
                 Some(std::io::ErrorKind::NotADirectory) => Self::NotFound,
-                Some(std::io::ErrorKind::IsADirectory | std::io::ErrorKind::DirectoryNotEmpty) => Self::IsADirectory,
-                Some(std::io::ErrorKind::InvalidFilename) => Self::NameNotAllowed("too long for the file system"),
-                _ if error.to_string().contains("Filenames containing trailing '/#") => {
-                    Self::NameNotAllowed("the local store keeps names that end in # and digits for its own use")
+                Some(std::io::ErrorKind::IsADirectory | std::io::ErrorKind::DirectoryNotEmpty) => {
+                    Self::IsADirectory
                 }
+                Some(std::io::ErrorKind::InvalidFilename) => {
+                    Self::NameNotAllowed("too long for the file system")
+                }
+                _ if error.to_string().contains("Filenames containing trailing '/#") => Self::NameNotAllowed(
+                    "the local store keeps names that end in # and digits for its own use",
+                ),
                 _ => Self::Store(error),
             },
         }

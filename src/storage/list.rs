@@ -233,7 +233,8 @@ impl CloudPages {
                     self.max_keys /= 2;
                 }
                 Err(object_store::Error::InvalidPath { source }) => {
-                    let key = invalid_key(&source).ok_or(Error::NameNotAllowed("a key that cannot be listed"))?;
+                    let key =
+                        invalid_key(&source).ok_or(Error::NameNotAllowed("a key that cannot be listed"))?;
                     tracing::warn!(key, "left out of the listing: no client could name it");
                     // A prefix is left behind with all that it groups: no key sorts after the last character.
                     let beyond = if key.ends_with('/') { format!("{key}\u{10ffff}") } else { key.to_owned() };

@@ -86,14 +86,17 @@ impl LocalFolder {
     /// The directories that have to be made for a file at `path`, the lowest first.
     pub(super) async fn missing_above(&self, path: &StorePath) -> Result<Vec<PathBuf>> {
         let full = self.root.join(path.as_str());
-        blocking(move || Ok(full.ancestors().skip(1).take_while(|above| !above.exists()).map(Into::into).collect()))
-            .await
+        blocking(move || {
+            Ok(full.ancestors().skip(1).take_while(|above| !above.exists()).map(Into::into).collect())
+        })
+        .await
     }
 
     /// Removes the directories above `path` that are empty now, as deleting a file does.
     pub(super) async fn prune_above(&self, path: &StorePath) -> Result<()> {
         let full = self.root.join(path.as_str());
-        let above = full.ancestors().skip(1).take_while(|above| **above != self.root).map(Into::into).collect();
+        let above =
+            full.ancestors().skip(1).take_while(|above| **above != self.root).map(Into::into).collect();
         remove_while_empty(above).await
     }
 
@@ -196,7 +199,9 @@ fn unusable(name: &str) -> Option<&'static str> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|source| {
             object_store::Error::Generic { store: "local", source: Box::new(source) }.into()

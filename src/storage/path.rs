@@ -28,7 +28,8 @@ impl StorePath {
         if key.len() > MAX_KEY {
             return Err(Error::NameNotAllowed("longer than 1024 bytes"));
         }
-        let path = Path::parse(&key).map_err(|_| Error::NameNotAllowed("not a name that the store can hold"))?;
+        let path =
+            Path::parse(&key).map_err(|_| Error::NameNotAllowed("not a name that the store can hold"))?;
         // `parse` drops a leading and a trailing slash, which would make two names one.
         if path.as_ref() != key {
             return Err(Error::NameNotAllowed("empty segments cannot be stored"));
@@ -75,7 +76,8 @@ mod tests {
     #[test]
     fn names_stay_byte_for_byte() {
         let home = StorePath::root().join("acme/in").expect("plain names");
-        for name in ["é.txt", "a#b", "a?b*c", "~x", " lead and trail ", "100%.csv", "%41", "🐟", "a\\b", "-l"] {
+        for name in ["é.txt", "a#b", "a?b*c", "~x", " lead and trail ", "100%.csv", "%41", "🐟", "a\\b", "-l"]
+        {
             assert_eq!(home.join(name).expect(name).as_str(), format!("acme/in/{name}"));
         }
     }

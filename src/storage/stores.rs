@@ -15,12 +15,12 @@ use object_store::memory::InMemory;
 use object_store::{ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
 use secrecy::ExposeSecret;
 
+use super::Store;
 use super::budget::Budget;
 use super::instrumented::{Instrumented, Meter};
 use super::list::Pages;
 use super::local::LocalFolder;
 use super::path::StorePath;
-use super::Store;
 use crate::config::{ConfigError, StoreConfig, TransferConfig};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -51,7 +51,9 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, config) in configured {
             let meter = Meter::new(name, Arc::clone(metrics));
-            match connect(name, config).and_then(|backend| Ok((backend.open(&meter, name)?, prefix(name, config)?))) {
+            match connect(name, config)
+                .and_then(|backend| Ok((backend.open(&meter, name)?, prefix(name, config)?)))
+            {
                 Ok(((objects, pages, local), root)) => {
                     let store = Store {
                         name: name.clone(),
@@ -121,7 +123,8 @@ impl Backend {
                     vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
                 };
                 let folder = LocalFolder::open(&path).map_err(|error| failed(&error))?;
-                let files = LocalFileSystem::new_with_prefix(folder.root()).map_err(|error| failed(&error))?;
+                let files =
+                    LocalFileSystem::new_with_prefix(folder.root()).map_err(|error| failed(&error))?;
                 // Deleting the last file of a directory without a marker removes it, as on an object store.
                 let files = files.with_automatic_cleanup(true);
                 (Arc::new(Instrumented::new(files, meter.clone())), None, Some(folder))
@@ -159,23 +162,36 @@ macro_rules! cloud {
         }
         let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
         let built = builder.with_url($config.url.as_str()).with_retry(retry).build();
-        built.map_err(|error| vec![error_at($name, "options", without_values(&error.to_string(), $config))])?
+        built
+            .map_err(|error| vec![error_at($name, "options", without_values(&error.to_string(), $config))])?
     }};
 }
 
 fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>> {
-    let (scheme, _) =
-        ObjectStoreScheme::parse(&config.url).map_err(|error| vec![error_at(name, "url", error.to_string())])?;
+    let (scheme, _) = ObjectStoreScheme::parse(&config.url)
+        .map_err(|error| vec![error_at(name, "url", error.to_string())])?;
     match scheme {
-        ObjectStoreScheme::AmazonS3 => {
-            Ok(Backend::S3(cloud!(AmazonS3Builder, AmazonS3ConfigKey, AmazonS3ConfigKey::Endpoint, name, config)))
-        }
-        ObjectStoreScheme::GoogleCloudStorage => {
-            Ok(Backend::Gcs(cloud!(GoogleCloudStorageBuilder, GoogleConfigKey, GoogleConfigKey::BaseUrl, name, config)))
-        }
-        ObjectStoreScheme::MicrosoftAzure => {
-            Ok(Backend::Azure(cloud!(MicrosoftAzureBuilder, AzureConfigKey, AzureConfigKey::Endpoint, name, config)))
-        }
+        ObjectStoreScheme::AmazonS3 => Ok(Backend::S3(cloud!(
+            AmazonS3Builder,
+            AmazonS3ConfigKey,
+            AmazonS3ConfigKey::Endpoint,
+            name,
+            config
+        ))),
+        ObjectStoreScheme::GoogleCloudStorage => Ok(Backend::Gcs(cloud!(
+            GoogleCloudStorageBuilder,
+            GoogleConfigKey,
+            GoogleConfigKey::BaseUrl,
+            name,
+            config
+        ))),
+        ObjectStoreScheme::MicrosoftAzure => Ok(Backend::Azure(cloud!(
+            MicrosoftAzureBuilder,
+            AzureConfigKey,
+            AzureConfigKey::Endpoint,
+            name,
+            config
+        ))),
         ObjectStoreScheme::Local => {
             no_options(name, config)?;
             let path = config.url.to_file_path();
@@ -197,10 +213,12 @@ fn prefix(name: &str, config: &StoreConfig) -> Result<StorePath, Vec<ConfigError
 
 /// The builders quote what they cannot parse, and any option may be a secret.
 fn without_values(message: &str, config: &StoreConfig) -> String {
-    config.options.values().map(ExposeSecret::expose_secret).filter(|value| !value.is_empty()).fold(
-        message.to_owned(),
-        |message, value| message.replace(value, "***"),
-    )
+    config
+        .options
+        .values()
+        .map(ExposeSecret::expose_secret)
+        .filter(|value| !value.is_empty())
+        .fold(message.to_owned(), |message, value| message.replace(value, "***"))
 }
 
 fn no_options(name: &str, config: &StoreConfig) -> Result<(), Vec<ConfigError>> {
@@ -232,7 +250,8 @@ mod tests {
 
     #[test]
     fn all_unknown_options_are_reported_with_their_keys() {
-        let errors = check(&store("s3://bucket/in", &[("aws_region", "eu-west-1"), ("nope", "1"), ("neither", "2")]));
+        let errors =
+            check(&store("s3://bucket/in", &[("aws_region", "eu-west-1"), ("nope", "1"), ("neither", "2")]));
         let keys: Vec<_> = errors.iter().map(|error| error.key.as_str()).collect();
         assert_eq!(keys, ["stores.landing.options.neither", "stores.landing.options.nope"]);
     }

@@ -248,7 +248,9 @@ async fn open_multipart(store: &Arc<Store>, path: &StorePath) -> Result<OpenMult
             unwanted.abort().await;
         }
     });
-    receiver.await.map_err(|source| object_store::Error::Generic { store: "multipart", source: Box::new(source) })?
+    receiver
+        .await
+        .map_err(|source| object_store::Error::Generic { store: "multipart", source: Box::new(source) })?
 }
 
 fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
@@ -334,6 +336,8 @@ async fn abort(mut upload: Box<dyn MultipartUpload>, made: Vec<PathBuf>) {
         Ok(Err(error)) => {
             tracing::warn!(%error, "an aborted multipart upload stays in the store until its lifecycle rules end it");
         }
-        Err(_) => tracing::warn!("the store did not abort a multipart upload in time; its lifecycle rules must end it"),
+        Err(_) => tracing::warn!(
+            "the store did not abort a multipart upload in time; its lifecycle rules must end it"
+        ),
     }
 }
