@@ -76,6 +76,8 @@ fn when_all_ports_wait_the_next_gets_425_and_may_try_again() {
     // So is that of a session that goes.
     third.expect("PASV", 227);
     second.expect("QUIT", 221);
+    // The reply comes a moment before the port is given back.
+    eventually("a free port", Duration::from_secs(5), || first.ask("PASV").code == 227);
     first.stor("z", b"z");
     assert_eq!(gateway.files(), ["x", "y", "z"]);
 }
@@ -118,7 +120,7 @@ fn turned_away(gateway: &Gateway, from: Option<IpAddr>) {
 #[test]
 fn connections_are_limited() {
     let gateway = Setup::default().ftp("max_connections = 3").start();
-    let mut sessions = vec![gateway.login(), gateway.login(), gateway.connect()];
+    let mut sessions = [gateway.login(), gateway.login(), gateway.connect()];
     turned_away(&gateway, None);
     turned_away(&gateway, Some(IpAddr::from([127, 0, 0, 2])));
     sessions[0].expect("NOOP", 200);

@@ -75,7 +75,7 @@ fn a_file_is_listed_alone(place: &Place) {
     place.put("sub/x", b"12345");
     let mut raw = place.gateway.login();
     let lines = raw.list("LIST sub/x");
-    assert!(lines.len() == 1 && lines[0].ends_with("x"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].ends_with('x'), "{lines:?}");
     assert_eq!(raw.list("NLST sub/x").len(), 1);
     // RFC 3659 section 7.1: MLSD is for directories, and for all else 501 is the answer.
     raw.refused("MLSD sub/x", 501);

@@ -10,8 +10,9 @@ const DEADLINE: &str = "90";
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    out: String,
+    #[expect(dead_code, reason = "shown when a client was to succeed and did not")]
+    err: String,
 }
 
 impl Outcome {

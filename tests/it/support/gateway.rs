@@ -78,7 +78,8 @@ impl Setup {
 
     /// A line of `[ftp]`.
     pub(crate) fn ftp(mut self, line: &str) -> Self {
-        self.ftp += &format!("{line}\n");
+        self.ftp.push_str(line);
+        self.ftp.push('\n');
         self
     }
 
@@ -90,19 +91,21 @@ impl Setup {
 
     /// A line of `[transfer]`.
     pub(crate) fn transfer(mut self, line: &str) -> Self {
-        self.transfer += &format!("{line}\n");
+        self.transfer.push_str(line);
+        self.transfer.push('\n');
         self
     }
 
     /// A line of `[stores.main]`.
     pub(crate) fn store(mut self, line: &str) -> Self {
-        self.store += &format!("{line}\n");
+        self.store.push_str(line);
+        self.store.push('\n');
         self
     }
 
     /// The files live in this server's bucket.
     pub(crate) fn s3(self, server: &S3Server) -> Self {
-        self.at(&server.url(), server.options())
+        self.at(S3Server::URL, server.options())
     }
 
     /// The files live at this URL.

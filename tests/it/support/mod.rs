@@ -9,10 +9,10 @@ mod s3;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(crate) use clients::{Outcome, curl, lftp, python};
+pub(crate) use clients::{curl, lftp, python};
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use place::{Place, on_each_store};
-pub(crate) use raw::{Raw, Reply, reset};
+pub(crate) use raw::{Raw, reset};
 pub(crate) use s3::S3Server;
 
 /// `size` bytes that differ from those of every other `seed` and repeat nowhere.

@@ -28,7 +28,7 @@ pub(crate) struct Raw {
     reader: BufReader<TcpStream>,
     source: Option<IpAddr>,
     /// What was said, for the output of a test that fails.
-    transcript: String,
+    transcript: Vec<String>,
 }
 
 impl Raw {
@@ -45,7 +45,7 @@ impl Raw {
     #[track_caller]
     pub(crate) fn connect_only(address: SocketAddr, source: Option<IpAddr>) -> Self {
         let stream = open(address, source).expect("the gateway listens");
-        Self { reader: BufReader::new(stream), source, transcript: String::new() }
+        Self { reader: BufReader::new(stream), source, transcript: Vec::new() }
     }
 
     /// Logs in.
@@ -66,7 +66,7 @@ impl Raw {
     #[track_caller]
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         let shown: String = String::from_utf8_lossy(bytes).chars().take(200).collect();
-        self.transcript += &format!("C {}\n", shown.trim_end().escape_debug());
+        self.transcript.push(format!("C {}", shown.trim_end().escape_debug()));
         self.reader.get_mut().write_all(bytes).expect("the gateway reads");
     }
 
@@ -236,7 +236,7 @@ impl Raw {
     /// Sends these bytes with the last one marked urgent, as Telnet's Synch does.
     #[track_caller]
     pub(crate) fn send_urgent(&mut self, bytes: &[u8]) {
-        self.transcript += &format!("C urgent {}\n", String::from_utf8_lossy(bytes).escape_debug());
+        self.transcript.push(format!("C urgent {}", String::from_utf8_lossy(bytes).escape_debug()));
         let sent = SockRef::from(self.stream()).send_out_of_band(bytes).expect("a live socket");
         assert_eq!(sent, bytes.len());
     }
@@ -260,20 +260,18 @@ impl Raw {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line);
         let line = String::from_utf8(line).expect("replies are UTF-8");
-        if !line.ends_with("\r\n") {
-            panic!("no reply: {read:?} {line:?}");
-        }
-        self.transcript += &format!("S {line}");
-        line.trim_end_matches(['\r', '\n']).to_owned()
+        assert!(line.ends_with("\r\n"), "no reply: {read:?} {line:?}");
+        let line = line.trim_end_matches(['\r', '\n']).to_owned();
+        self.transcript.push(format!("S {line}"));
+        line
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let start = self.transcript.len().saturating_sub(8000);
-            let start = (start..).find(|&at| self.transcript.is_char_boundary(at)).unwrap_or_default();
-            eprintln!("--- the dialogue\n{}---", &self.transcript[start..]);
+            let last = &self.transcript[self.transcript.len().saturating_sub(100)..];
+            eprintln!("--- the dialogue\n{}\n---", last.join("\n"));
         }
     }
 }

@@ -29,6 +29,9 @@ pub(crate) struct S3Server {
 }
 
 impl S3Server {
+    /// The URL of the bucket.
+    pub(crate) const URL: &str = "s3://bucket";
+
     /// A server with one empty bucket.
     pub(crate) fn start() -> Self {
         let root = tempfile::tempdir().expect("a temporary folder");
@@ -61,11 +64,6 @@ impl S3Server {
             }
         });
         Self { root, address, refusing, runtime: Some(runtime) }
-    }
-
-    /// The URL of the bucket.
-    pub(crate) fn url(&self) -> String {
-        format!("s3://{BUCKET}")
     }
 
     /// What a client needs beside the URL, in `object_store`'s option names.
