@@ -273,7 +273,7 @@ impl Fixture {
     /// What every case ends with, passed or failed.
     pub(crate) async fn finish(self, result: std::result::Result<(), Box<dyn Any + Send>>) {
         if matches!(*self.place, Place::Endpoint { .. }) {
-            self.clean("").await;
+            self.clean().await;
         }
         match result {
             Ok(()) => self.assert_nothing_left().await,
@@ -281,18 +281,23 @@ impl Fixture {
         }
     }
 
-    async fn clean(&self, top: &str) {
-        let mut left = vec![top.to_owned()];
-        while let Some(directory) = left.pop() {
+    async fn clean(&self) {
+        let mut directories = vec![String::new()];
+        let mut next = 0;
+        while let Some(directory) = directories.get(next).cloned() {
+            next += 1;
             for (name, size) in self.entries(&directory).await.unwrap_or_default() {
                 let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
                 match size {
-                    None => left.push(path),
+                    None => directories.push(path),
                     // What cannot be cleaned must not hide why the case failed.
                     Some(_) => drop(self.store().delete(&self.path(&path)).await),
                 }
             }
-            drop(self.store().remove_directory(&self.path(&directory)).await);
+        }
+        // A directory stands behind those that it is in.
+        for directory in directories.iter().rev() {
+            drop(self.store().remove_directory(&self.path(directory)).await);
         }
     }
 }
