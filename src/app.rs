@@ -20,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
 
 /// How long aborted transfers have to leave nothing behind.
-const CLEAN_UP: Duration = Duration::from_secs(35);
+const CLEAN_UP: Duration = Duration::from_secs(20);
 /// The same after a second signal: whoever sends it does not want to wait.
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
 /// How often the users file is looked at. Polling sees every way in which Kubernetes and editors replace a file.
@@ -36,7 +36,7 @@ pub fn check(config: &Config) -> Result<(), ConfigErrors> {
 pub async fn run(config: Config, reload: Reload) -> anyhow::Result<()> {
     let signals = Signals::new().context("cannot listen for signals")?;
     let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let app = App::build(config, reload).await?;
+    let app = App::build(config, reload)?;
     app.serve(signals, hangup).await;
     Ok(())
 }
@@ -49,10 +49,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     async fn stop(&mut self) {
@@ -71,7 +68,7 @@ struct App {
 }
 
 impl App {
-    async fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
+    fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
         let shutdown = Shutdown::new();
         let metrics = Arc::new(Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names()));
         let memory = usize::try_from(config.transfer.memory).context("transfer.memory")?;
@@ -82,7 +79,8 @@ impl App {
         let auth = Arc::new(Auth::new(&config.users));
         let users = Users { auth: Arc::clone(&auth), reload: Arc::new(reload) };
 
-        let web = edge::bind(config.http.listen).with_context(|| format!("cannot listen on {}", config.http.listen))?;
+        let web = edge::bind(config.http.listen)
+            .with_context(|| format!("cannot listen on {}", config.http.listen))?;
         let mut control = Vec::new();
         for &address in &config.ftp.listen {
             control.push(edge::bind(address).with_context(|| format!("cannot listen on {address}"))?);

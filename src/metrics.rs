@@ -1,7 +1,9 @@
 //! Every metric of Bucketport, declared in one table; `docs/metrics.md` has the same order.
 //!
 //! Label values are bounded: verbs come from the verb table, stores from the configuration, the rest from the
-//! enums here. Every combination exists from the start, so that a rate over a counter never misses its first event.
+//! enums here. Counters exist from the start, so that a rate over one never misses its first event.
+
+mod labels;
 
 use std::time::{Duration, Instant};
 
@@ -9,119 +11,16 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use labels::{Direction, LoginResult, Rejection, StoreOperation, StoreOutcome, TransferResult};
+
 /// Seconds from a command's line to its final reply.
 const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 /// Seconds of one transfer: from a thumbnail on a LAN to a backup over a slow line.
-const TRANSFER_BUCKETS: &[f64] = &[0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
+const TRANSFER_BUCKETS: &[f64] =
+    &[0.005, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
 /// Seconds of one call to a store, its retries included.
-const STORE_BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 180.0];
-
-/// Which way a transfer moves a file's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// STOR, STOU, REST + STOR.
-    Upload,
-    /// RETR.
-    Download,
-    /// APPE.
-    Append,
-}
-
-/// How a transfer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferResult {
-    /// The store confirmed the whole object, or the client took every byte.
-    Ok,
-    /// ABOR, or the process stopped.
-    Aborted,
-    /// The data or control connection broke.
-    ClientLost,
-    /// No byte moved for `ftp.data_timeout`.
-    Stalled,
-    /// Refused before any byte: no such file, no permission, a bad name.
-    Rejected,
-    /// The store failed.
-    StoreError,
-}
-
-/// How a login ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginResult {
-    /// The session is the user's.
-    Ok,
-    /// Unknown name or wrong password.
-    BadCredentials,
-    /// Too many failures before this one.
-    LockedOut,
-    /// Right password, but the address or the state of the server does not allow it.
-    Denied,
-}
-
-/// Why a connection was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// `ftp.max_connections` reached.
-    MaxConnections,
-    /// `ftp.max_connections_per_ip` reached.
-    MaxConnectionsPerIp,
-    /// A connection to a passive port that no session of its address waits on.
-    UnexpectedData,
-}
-
-impl Direction {
-    const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Append];
-
-    /// The label value.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::Download => "download",
-            Self::Append => "append",
-        }
-    }
-}
-
-impl TransferResult {
-    const ALL: [Self; 6] =
-        [Self::Ok, Self::Aborted, Self::ClientLost, Self::Stalled, Self::Rejected, Self::StoreError];
-
-    /// The label value.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Aborted => "aborted",
-            Self::ClientLost => "client_lost",
-            Self::Stalled => "stalled",
-            Self::Rejected => "rejected",
-            Self::StoreError => "store_error",
-        }
-    }
-}
-
-impl LoginResult {
-    const ALL: [Self; 4] = [Self::Ok, Self::BadCredentials, Self::LockedOut, Self::Denied];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::BadCredentials => "bad_credentials",
-            Self::LockedOut => "locked_out",
-            Self::Denied => "denied",
-        }
-    }
-}
-
-impl Rejection {
-    const ALL: [Self; 3] = [Self::MaxConnections, Self::MaxConnectionsPerIp, Self::UnexpectedData];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::MaxConnections => "max_connections",
-            Self::MaxConnectionsPerIp => "max_connections_per_ip",
-            Self::UnexpectedData => "unexpected_data_connection",
-        }
-    }
-}
+const STORE_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 180.0];
 
 /// The table. One per process; shared by reference.
 #[derive(Debug)]
@@ -151,11 +50,16 @@ impl Metrics {
         verbs: impl IntoIterator<Item = &'static str>,
     ) -> Self {
         let table = Table(Registry::new());
-        let build_info = table.gauges("bucketport_build_info", "Always 1; the label tells the version.", &["version"]);
+        let build_info =
+            table.gauges("bucketport_build_info", "Always 1; the label tells the version.", &["version"]);
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
             sessions: table.gauges("bucketport_sessions", "Control connections open now.", &["tls"]),
-            sessions_total: table.counters("bucketport_sessions_total", "Control connections accepted.", &["tls"]),
+            sessions_total: table.counters(
+                "bucketport_sessions_total",
+                "Control connections accepted.",
+                &["tls"],
+            ),
             logins: table.counters("bucketport_logins_total", "Login attempts.", &["result"]),
             transfers: table.counters(
                 "bucketport_transfers_total",
@@ -234,7 +138,11 @@ impl Metrics {
                 self.transfer_bytes.with_label_values(&[direction.label(), store]);
             }
             for operation in StoreOperation::ALL {
-                self.store_request_seconds.with_label_values(&[store, operation.label(), StoreOutcome::Ok.label()]);
+                self.store_request_seconds.with_label_values(&[
+                    store,
+                    operation.label(),
+                    StoreOutcome::Ok.label(),
+                ]);
             }
         }
         for verb in verbs {
@@ -290,7 +198,13 @@ impl Metrics {
     }
 
     /// Counts a call to a store that began at `begun`.
-    pub fn store_request(&self, store: &str, operation: StoreOperation, outcome: StoreOutcome, begun: Instant) {
+    pub fn store_request(
+        &self,
+        store: &str,
+        operation: StoreOperation,
+        outcome: StoreOutcome,
+        begun: Instant,
+    ) {
         let labels = [store, operation.label(), outcome.label()];
         self.store_request_seconds.with_label_values(&labels).observe(begun.elapsed().as_secs_f64());
     }
@@ -314,79 +228,6 @@ impl Metrics {
 
 /// The value of the `tls` label for a control connection in the clear.
 const TLS_NONE: &str = "none";
-
-/// A call to a store, named after the object store's own operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the object store's own")]
-pub enum StoreOperation {
-    Put,
-    CreateMultipart,
-    PutPart,
-    CompleteMultipart,
-    AbortMultipart,
-    Get,
-    Head,
-    List,
-    Delete,
-    Copy,
-    Rename,
-}
-
-impl StoreOperation {
-    const ALL: [Self; 11] = [
-        Self::Put,
-        Self::CreateMultipart,
-        Self::PutPart,
-        Self::CompleteMultipart,
-        Self::AbortMultipart,
-        Self::Get,
-        Self::Head,
-        Self::List,
-        Self::Delete,
-        Self::Copy,
-        Self::Rename,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Put => "put",
-            Self::CreateMultipart => "create_multipart",
-            Self::PutPart => "put_part",
-            Self::CompleteMultipart => "complete_multipart",
-            Self::AbortMultipart => "abort_multipart",
-            Self::Get => "get",
-            Self::Head => "head",
-            Self::List => "list",
-            Self::Delete => "delete",
-            Self::Copy => "copy",
-            Self::Rename => "rename",
-        }
-    }
-}
-
-/// How a call to a store ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreOutcome {
-    /// It did what was asked.
-    Ok,
-    /// There is no such object.
-    NotFound,
-    /// A condition on the object did not hold.
-    Precondition,
-    /// Anything else.
-    Error,
-}
-
-impl StoreOutcome {
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::NotFound => "not_found",
-            Self::Precondition => "precondition",
-            Self::Error => "error",
-        }
-    }
-}
 
 /// Counts bytes.
 #[derive(Clone, Debug)]

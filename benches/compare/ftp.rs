@@ -61,7 +61,14 @@ impl Client {
         let reply = self.command("PASV", "227");
         let numbers = reply.split_once('(').expect("227").1.split_once(')').expect("227").0;
         let numbers: Vec<u16> = numbers.split(',').map(|n| n.parse().expect("number")).collect();
-        let address = format!("{}.{}.{}.{}:{}", numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] * 256 + numbers[5]);
+        let address = format!(
+            "{}.{}.{}.{}:{}",
+            numbers[0],
+            numbers[1],
+            numbers[2],
+            numbers[3],
+            numbers[4] * 256 + numbers[5]
+        );
         let data = TcpStream::connect(address).expect("data connection");
         self.command(command, "1");
         data

@@ -4,6 +4,8 @@
 //! `BENCH_UNFTP` name them), a large upload to S3 beside the raw `object_store` client, and the memory of a hundred
 //! uploads at once. An argument selects the measurements whose name contains it.
 
+#![expect(clippy::cast_precision_loss, reason = "figures for people")]
+
 mod ftp;
 mod s3;
 mod server;
@@ -18,7 +20,8 @@ const LARGE: u64 = 1024 * MIB;
 const SMALL: usize = 4096;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let measure = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
     if measure("local") {
         local();
@@ -36,7 +39,9 @@ fn main() {
 
 /// Small and large files to a local folder, for every server that is there.
 fn local() {
-    println!("\nlocal folder, one connection            small STOR/s   CPU ms each   large STOR MB/s  CPU s/GB   large RETR MB/s  CPU s/GB   peak RSS MiB");
+    println!(
+        "\nlocal folder, one connection            small STOR/s   CPU ms each   large STOR MB/s  CPU s/GB   large RETR MB/s  CPU s/GB   peak RSS MiB"
+    );
     let ours = Server::bucketport(&server::local_config());
     row("bucketport", &ours, 2000);
     drop(ours);
@@ -121,12 +126,17 @@ fn memory() {
     std::thread::scope(|scope| {
         for i in 0..UPLOADS {
             let gateway = &gateway;
-            scope.spawn(move || Client::login(gateway).stor(&format!("upload-{i}"), &mut ftp::Pattern::new(i, SIZE)));
+            scope.spawn(move || {
+                Client::login(gateway).stor(&format!("upload-{i}"), &mut ftp::Pattern::new(i, SIZE));
+            });
         }
     });
     let took = begun.elapsed().as_secs_f64();
     for i in 0..UPLOADS {
-        assert!(s3.holds(&format!("upload-{i}"), ftp::Pattern::new(i, SIZE)), "upload {i} is not what was sent");
+        assert!(
+            s3.holds(&format!("upload-{i}"), ftp::Pattern::new(i, SIZE)),
+            "upload {i} is not what was sent"
+        );
     }
     println!(
         "\n{UPLOADS} concurrent uploads of 64 MiB to S3, transfer.memory = 128 MiB: all intact, {:.0} MB/s, peak RSS {} MiB",

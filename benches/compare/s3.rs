@@ -43,7 +43,10 @@ impl Running {
                 let service = service.clone();
                 tokio::spawn(async move {
                     stream.set_nodelay(true).ok();
-                    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.ok();
+                    Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await
+                        .ok();
                 });
             }
         });

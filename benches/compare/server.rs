@@ -57,7 +57,12 @@ impl Server {
         Some(Self::start(command, address, folder, ("anonymous", "bench")))
     }
 
-    fn start(mut command: Command, address: SocketAddr, folder: TempDir, (user, password): (&'static str, &'static str)) -> Self {
+    fn start(
+        mut command: Command,
+        address: SocketAddr,
+        folder: TempDir,
+        (user, password): (&'static str, &'static str),
+    ) -> Self {
         let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("server");
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
@@ -71,7 +76,8 @@ impl Server {
     pub(crate) fn cpu_seconds(&self) -> f64 {
         let stat = self.proc("stat");
         let fields: Vec<&str> = stat.rsplit_once(") ").expect("stat").1.split(' ').collect();
-        let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
         // USER_HZ is 100 on every Linux that Rust runs on.
         ticks as f64 / 100.0
     }
@@ -93,7 +99,8 @@ impl Server {
     }
 
     fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(Path::new("/proc").join(self.process.id().to_string()).join(file)).expect("proc")
+        std::fs::read_to_string(Path::new("/proc").join(self.process.id().to_string()).join(file))
+            .expect("proc")
     }
 }
 

@@ -27,7 +27,7 @@ pub struct FtpConfig {
     pub login_timeout: Duration,
     /// A session without a command or a transfer for this time is closed.
     pub idle_timeout: Duration,
-    /// A transfer without a byte for this time is ended; also the wait for a data connection.
+    /// A transfer without a byte for this time is ended. A data connection is waited for as long, but not over 30 s.
     pub data_timeout: Duration,
     /// How long running transfers may go on after the signal to stop.
     pub drain_timeout: Duration,

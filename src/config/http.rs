@@ -1,4 +1,4 @@
-//! `[http]`: where metrics, probes and the status page are served.
+//! `[http]`: where metrics and probes are served.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument;
 use unftp_core::auth::{
-    AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError, UserDetailProvider,
+    AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError,
+    UserDetailProvider,
 };
 
 use crate::auth::{Auth, LoginError};
@@ -36,7 +37,11 @@ pub(super) struct SessionAuthenticator {
 
 #[async_trait]
 impl Authenticator for SessionAuthenticator {
-    async fn authenticate(&self, name: &str, credentials: &Credentials) -> Result<Principal, AuthenticationError> {
+    async fn authenticate(
+        &self,
+        name: &str,
+        credentials: &Credentials,
+    ) -> Result<Principal, AuthenticationError> {
         let password = credentials.password.clone().unwrap_or_default().into();
         // libunftp sees the loopback pair; the client's address is the session's.
         let login = self.auth.login(name, password, self.session.peer.ip());
@@ -50,7 +55,9 @@ impl Authenticator for SessionAuthenticator {
                 let (result, code, text) = match error {
                     LoginError::BadCredentials => (LoginResult::BadCredentials, 530, "Login incorrect"),
                     LoginError::Denied => (LoginResult::Denied, 530, "Not allowed from this address"),
-                    LoginError::Unavailable => (LoginResult::Denied, 421, "Cannot check passwords now, try later"),
+                    LoginError::Unavailable => {
+                        (LoginResult::Denied, 421, "Cannot check passwords now, try later")
+                    }
                 };
                 self.metrics.login(result);
                 let _in_session = self.session.span.enter();

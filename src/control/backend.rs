@@ -20,9 +20,10 @@ use super::Front;
 use super::authenticator::{SessionAuthenticator, SessionUser};
 use super::failure::{failure, kind, transfer_result};
 use super::listing::{self, Format, Selection};
+use super::metered::Metered;
 use crate::files::{self, Files, VirtualPath};
 use crate::metrics::{ByteCount, Direction, TransferResult};
-use crate::session::{DataConnection, DataError, Session, Transfer, TransferKind};
+use crate::session::{Session, Transfer, TransferKind};
 use crate::storage::{self, Entry, Listed, UploadMode};
 
 /// The longest directory that STAT shows: its reply is held in memory and sent over the control connection.
@@ -44,12 +45,13 @@ pub(super) fn serve<B: Binder + 'static>(
         metrics: Arc::clone(&front.metrics),
     });
     let backend = Backend { front: front.clone(), session: Arc::clone(session), files: None };
-    let server = ServerBuilder::with_user_detail_provider(Box::new(move || backend.clone()), Arc::clone(&login) as _)
-        .authenticator(login)
-        .binder(binder)
-        .idle_session_timeout(NEVER)
-        .metrics()
-        .build();
+    let server =
+        ServerBuilder::with_user_detail_provider(Box::new(move || backend.clone()), Arc::clone(&login) as _)
+            .authenticator(login)
+            .binder(binder)
+            .idle_session_timeout(NEVER)
+            .metrics()
+            .build();
     async move {
         match server {
             Ok(server) => {
@@ -128,6 +130,16 @@ impl Backend {
         .await
     }
 
+    /// Waits for `work` that changes files, and leaves a line in the log when it has.
+    async fn change(&self, path: &VirtualPath, work: impl Future<Output = files::Result<()>>) -> Result<()> {
+        self.answer(async {
+            work.await?;
+            tracing::info!(verb = self.session.verb(), path = %path, "done");
+            Ok(())
+        })
+        .await
+    }
+
     /// Runs a file transfer and accounts for it.
     async fn transfer<F>(
         &self,
@@ -176,6 +188,9 @@ impl Backend {
         let path = virtual_path(path);
         let listing = async {
             let listed = self.list_path(&path).await?;
+            if format == Format::Facts && matches!(listed, Some(Listed::File(_))) {
+                return Err(storage::Error::NotADirectory.into());
+            }
             let mut data = transfer.opener.open().await.map_err(storage::Error::from)?;
             let sent = tokio::select! {
                 biased;
@@ -218,7 +233,11 @@ impl StorageBackend<SessionUser> for Backend {
         Ok(())
     }
 
-    async fn metadata<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<FileMetadata> {
+    async fn metadata<P: AsRef<Path> + Send + Debug>(
+        &self,
+        _user: &SessionUser,
+        path: P,
+    ) -> Result<FileMetadata> {
         let (files, path) = (self.files()?, virtual_path(path.as_ref()));
         self.answer(async {
             let entry = files.stat(&path).await?;
@@ -289,7 +308,13 @@ impl StorageBackend<SessionUser> for Backend {
         .await
     }
 
-    async fn get_into<'a, P, W>(&self, _user: &SessionUser, path: P, _start: u64, _output: &'a mut W) -> Result<u64>
+    async fn get_into<'a, P, W>(
+        &self,
+        _user: &SessionUser,
+        path: P,
+        _start: u64,
+        _output: &'a mut W,
+    ) -> Result<u64>
     where
         W: AsyncWrite + Unpin + Sync + Send + ?Sized,
         P: AsRef<Path> + Send + Debug,
@@ -340,19 +365,29 @@ impl StorageBackend<SessionUser> for Backend {
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
-        self.answer(self.files()?.delete(&virtual_path(path.as_ref()))).await
+        let path = virtual_path(path.as_ref());
+        self.change(&path, self.files()?.delete(&path)).await
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
-        self.answer(self.files()?.make_directory(&virtual_path(path.as_ref()))).await
+        let path = virtual_path(path.as_ref());
+        self.change(&path, self.files()?.make_directory(&path)).await
     }
 
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, from: P, to: P) -> Result<()> {
-        self.answer(self.files()?.rename(&virtual_path(from.as_ref()), &virtual_path(to.as_ref()))).await
+        let (from, to) = (virtual_path(from.as_ref()), virtual_path(to.as_ref()));
+        let files = self.files()?;
+        self.answer(async {
+            files.rename(&from, &to).await?;
+            tracing::info!(verb = "RNTO", path = %from, to = %to, "done");
+            Ok(())
+        })
+        .await
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
-        self.answer(self.files()?.remove_directory(&virtual_path(path.as_ref()))).await
+        let path = virtual_path(path.as_ref());
+        self.change(&path, self.files()?.remove_directory(&path)).await
     }
 
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
@@ -363,42 +398,4 @@ impl StorageBackend<SessionUser> for Backend {
 /// A transfer of another kind than the command's: a fault of ours that must not move a byte.
 fn misrouted() -> files::Error {
     storage::Error::NotSupported("this transfer").into()
-}
-
-/// A data connection whose bytes are counted as they pass.
-struct Metered {
-    inner: Box<dyn DataConnection>,
-    bytes: ByteCount,
-}
-
-impl Metered {
-    fn open(
-        opened: std::result::Result<Box<dyn DataConnection>, DataError>,
-        bytes: ByteCount,
-    ) -> files::Result<Box<dyn DataConnection>> {
-        Ok(Box::new(Self { inner: opened.map_err(storage::Error::from)?, bytes }))
-    }
-}
-
-#[async_trait]
-impl DataConnection for Metered {
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> std::result::Result<usize, DataError> {
-        let read = self.inner.read(buffer).await?;
-        self.bytes.add(read);
-        Ok(read)
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> std::result::Result<(), DataError> {
-        self.inner.write(bytes).await?;
-        self.bytes.add(bytes.len());
-        Ok(())
-    }
-
-    async fn finish(self: Box<Self>) -> std::result::Result<(), DataError> {
-        self.inner.finish().await
-    }
-
-    fn reset(self: Box<Self>) {
-        self.inner.reset();
-    }
 }

@@ -23,6 +23,8 @@ fn storage_failure(verb: &str, error: &storage::Error) -> (u16, String) {
     match error {
         E::NotFound => (550, "No such file or directory".to_owned()),
         E::IsADirectory => (550, "Is a directory".to_owned()),
+        // RFC 3659 section 7.2.1: MLSD of a file is an error in its argument.
+        E::NotADirectory if verb == "MLSD" => (501, "Not a directory".to_owned()),
         E::NotADirectory => (550, "Not a directory".to_owned()),
         E::AlreadyExists if verb == "MKD" => (550, "Already exists".to_owned()),
         E::AlreadyExists => (553, "Already exists and may not be replaced".to_owned()),
@@ -80,7 +82,9 @@ pub(super) fn transfer_result(error: &files::Error) -> TransferResult {
 pub(super) fn kind(error: &files::Error) -> ErrorKind {
     match transfer_result(error) {
         TransferResult::StoreError => ErrorKind::LocalError,
-        TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => ErrorKind::ConnectionClosed,
+        TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => {
+            ErrorKind::ConnectionClosed
+        }
         TransferResult::Rejected | TransferResult::Ok => match error {
             files::Error::Denied(_) => ErrorKind::PermissionDenied,
             _ => ErrorKind::PermanentFileNotAvailable,

@@ -30,8 +30,11 @@ pub(super) struct Selection {
 }
 
 /// Dotfiles match a leading `*` as well: legacy clients use `*` to mean everything.
-const MATCHING: glob::MatchOptions =
-    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
+const MATCHING: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
 
 impl Selection {
     fn takes(&self, entry: &Entry) -> bool {
@@ -54,7 +57,11 @@ impl Selection {
 }
 
 /// Sends `listed` to `data`, a page at a time. None is an empty directory.
-pub(super) async fn send(listed: Option<Listed>, what: &Selection, data: &mut dyn DataConnection) -> Result<()> {
+pub(super) async fn send(
+    listed: Option<Listed>,
+    what: &Selection,
+    data: &mut dyn DataConnection,
+) -> Result<()> {
     let now = Utc::now();
     let mut out = String::new();
     match listed {
@@ -66,7 +73,9 @@ pub(super) async fn send(listed: Option<Listed>, what: &Selection, data: &mut dy
         Some(Listed::Directory(mut listing)) => {
             while let Some(page) = listing.next_page().await? {
                 out.clear();
-                page.iter().filter(|entry| what.takes(entry)).for_each(|entry| what.write(entry, now, &mut out));
+                page.iter()
+                    .filter(|entry| what.takes(entry))
+                    .for_each(|entry| what.write(entry, now, &mut out));
                 data.write(out.as_bytes()).await.map_err(storage::Error::from)?;
             }
         }

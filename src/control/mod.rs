@@ -9,6 +9,7 @@ mod backend;
 mod failure;
 mod listing;
 mod loopback;
+mod metered;
 mod reply;
 
 use std::io;
@@ -56,7 +57,7 @@ struct Doorbell {
 }
 
 /// libunftp gives up a data connection that gets no command for five minutes.
-const DOORBELL_LASTS: Duration = Duration::from_secs(240);
+const DOORBELL_LASTS: Duration = Duration::from_mins(4);
 
 impl Control {
     /// Starts a front end for `session`, in the state before login.
@@ -66,7 +67,11 @@ impl Control {
         front.shutdown.spawn(service);
         let mut replies = Replies::new(ours);
         let greeting = replies.next().await?;
-        if greeting.code == 220 { Ok(Self { loopback, replies, doorbell: None }) } else { Err(io::ErrorKind::InvalidData.into()) }
+        if greeting.code == 220 {
+            Ok(Self { loopback, replies, doorbell: None })
+        } else {
+            Err(io::ErrorKind::InvalidData.into())
+        }
     }
 
     /// Sends a command and waits for its reply. The store's own deadlines bound the wait.

@@ -35,7 +35,7 @@ impl Reply {
                     wire.push_str(line);
                     wire.push_str("\r\n");
                 }
-                wire.push_str(&format!("{code} {last}\r\n"));
+                wire.push_str(&Self::new(code, last).to_wire());
                 wire
             }
         }

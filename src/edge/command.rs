@@ -40,9 +40,10 @@ impl Command {
     /// Reads `line`, or says with which reply it is refused.
     pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
         // RFC 3659 section 2.2: one space ends the verb, further ones are part of the pathname.
-        let (name, argument) = line.iter().position(|&byte| byte == b' ').map_or((line, &b""[..]), |space| {
-            (&line[..space], &line[space + 1..])
-        });
+        let (name, argument) = line
+            .iter()
+            .position(|&byte| byte == b' ')
+            .map_or((line, &b""[..]), |space| (&line[..space], &line[space + 1..]));
         let known = std::str::from_utf8(name).ok().and_then(verb::find);
         let Some(verb) = known else {
             return Err(Reply::new(500, "Command not understood"));

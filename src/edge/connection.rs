@@ -10,11 +10,12 @@ use tokio::time::sleep_until;
 use super::Edge;
 use super::command::{Command, Local};
 use super::line::{Line, LineReader};
+use super::login::Login;
 use super::passive::Slot;
-use super::reply::{quoted, reworded};
+use super::reply::reworded;
 use super::socket::ControlSocket;
 use super::transfer::Request;
-use super::verb::{self, FEATURES, Service, VERBS};
+use super::verb::{self, Service};
 use crate::control::{Control, Reply};
 use crate::files::VirtualPath;
 use crate::session::{Session, TransferKind};
@@ -26,22 +27,35 @@ pub(super) enum Flow {
     Close,
 }
 
-/// How far login has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Login {
-    /// Nothing yet.
-    Fresh,
-    /// USER was sent.
-    Named,
-    /// The session is a user's.
-    Done,
-}
-
 /// TYPE. Conversion of line ends is not done; the type is told in 150 only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DataType {
+pub(super) enum DataType {
     Image,
     Ascii,
+}
+
+/// What a client has set since it logged in.
+pub(super) struct Settings {
+    pub(super) directory: VirtualPath,
+    pub(super) data_type: DataType,
+    /// From REST, for the next transfer.
+    pub(super) restart: u64,
+    /// After EPSV ALL (RFC 2428 section 4).
+    pub(super) extended_passive_only: bool,
+    /// RNFR was accepted.
+    pub(super) renaming: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            directory: VirtualPath::root(),
+            data_type: DataType::Image,
+            restart: 0,
+            extended_passive_only: false,
+            renaming: false,
+        }
+    }
 }
 
 /// The client's side of a session: its socket and what it has set.
@@ -57,13 +71,10 @@ pub(super) struct Client {
     pub(super) leaving: bool,
     /// The control connection ended during a transfer.
     pub(super) ended: bool,
-    accepted: tokio::time::Instant,
-    login: Login,
-    directory: VirtualPath,
-    data_type: DataType,
-    restart: u64,
-    extended_passive_only: bool,
-    renaming: bool,
+    /// When the connection, or the last REIN, came.
+    pub(super) accepted: tokio::time::Instant,
+    pub(super) login: Login,
+    pub(super) settings: Settings,
 }
 
 /// Serves a control connection until it ends.
@@ -80,11 +91,7 @@ pub(super) async fn run(edge: Arc<Edge>, socket: ControlSocket, session: Arc<Ses
         ended: false,
         accepted: tokio::time::Instant::now(),
         login: Login::Fresh,
-        directory: VirtualPath::root(),
-        data_type: DataType::Image,
-        restart: 0,
-        extended_passive_only: false,
-        renaming: false,
+        settings: Settings::default(),
     };
     match client.serve().await {
         Ok(()) => tracing::info!("session ends"),
@@ -109,7 +116,9 @@ impl Client {
                     self.send(&Reply::new(500, "Command line too long")).await?;
                     continue;
                 }
-                Ok(Line::Endless) => return self.send(&Reply::new(421, "Command line without end, closing")).await,
+                Ok(Line::Endless) => {
+                    return self.send(&Reply::new(421, "Command line without end, closing")).await;
+                }
                 Ok(Line::End) => return Ok(()),
                 Err(closing) => return self.send(&closing).await,
             };
@@ -206,11 +215,15 @@ impl Client {
 
     /// Passes a command on with its path made absolute and normal.
     async fn forward(&mut self, control: &mut Control, name: &'static str, argument: &str) -> io::Result<()> {
-        let path = match self.directory.resolve(argument) {
+        let path = match self.settings.directory.resolve(argument) {
             Ok(path) => path,
-            Err(error) => return self.send(&Reply::new(if name == "RNTO" { 553 } else { 550 }, error.to_string())).await,
+            Err(error) => {
+                return self
+                    .send(&Reply::new(if name == "RNTO" { 553 } else { 550 }, error.to_string()))
+                    .await;
+            }
         };
-        if name == "RNTO" && !std::mem::take(&mut self.renaming) {
+        if name == "RNTO" && !std::mem::take(&mut self.settings.renaming) {
             return self.send(&Reply::new(503, "RNFR comes first")).await;
         }
         self.session.begin(name, None);
@@ -218,8 +231,8 @@ impl Client {
         let succeeded = reply.code < 400;
         let reply = reworded(name, &path, reply, &self.session);
         match name {
-            "CWD" if succeeded => self.directory = path,
-            "RNFR" => self.renaming = succeeded,
+            "CWD" if succeeded => self.settings.directory = path,
+            "RNFR" => self.settings.renaming = succeeded,
             _ => {}
         }
         self.send(&reply).await
@@ -233,18 +246,21 @@ impl Client {
         argument: &str,
     ) -> io::Result<Flow> {
         // RFC 3659 section 5.2: REST holds for the next transfer only, whatever becomes of that.
-        let offset = std::mem::take(&mut self.restart);
+        let offset = std::mem::take(&mut self.settings.restart);
         let unique = (asked == "STOU").then(unique_name);
         let (argument, pattern, prefix) = match &unique {
             Some(unique) => (unique.as_str(), None, String::new()),
             None if matches!(name, "LIST" | "NLST") => split_pattern(argument),
             None => (argument, None, String::new()),
         };
-        let path = match self.directory.resolve(argument) {
+        let path = match self.settings.directory.resolve(argument) {
             Ok(path) => path,
             Err(error) => {
-                self.send(&Reply::new(if matches!(name, "STOR" | "APPE") { 553 } else { 550 }, error.to_string()))
-                    .await?;
+                self.send(&Reply::new(
+                    if matches!(name, "STOR" | "APPE") { 553 } else { 550 },
+                    error.to_string(),
+                ))
+                .await?;
                 return Ok(Flow::Continue);
             }
         };
@@ -254,226 +270,25 @@ impl Client {
             "RETR" => TransferKind::Retrieve { offset },
             _ => TransferKind::List { pattern, prefix },
         };
-        let mode = match self.data_type {
+        let mode = match self.settings.data_type {
             DataType::Ascii => "ASCII",
             DataType::Image => "BINARY",
         };
         let announcement = match &unique {
             // RFC 1123 section 4.1.2.9: this is how the client learns the name.
             Some(unique) => format!("FILE: {unique}"),
-            None if matches!(kind, TransferKind::List { .. }) => format!("Opening {mode} mode data connection for {name}."),
+            None if matches!(kind, TransferKind::List { .. }) => {
+                format!("Opening {mode} mode data connection for {name}.")
+            }
             None => format!("Opening {mode} mode data connection for {}.", path.file_name()),
         };
         self.transfer(control, Request { verb: name, path, kind, announcement }).await
-    }
-
-    /// USER starts a login at any time (RFC 959 section 4.1.1).
-    async fn user(&mut self, control: &mut Control, name: &str) -> io::Result<()> {
-        if self.login != Login::Fresh {
-            self.restart_login(control).await?;
-        }
-        self.session.begin("USER", None);
-        let reply = control.command(&format!("USER {name}")).await?;
-        let reply = match reply.code {
-            331 => {
-                self.login = Login::Named;
-                Reply::new(331, "Password required")
-            }
-            code => Reply::new(code, "Login not possible"),
-        };
-        self.send(&reply).await
-    }
-
-    async fn pass(&mut self, control: &mut Control, password: &str) -> io::Result<Flow> {
-        if self.login != Login::Named {
-            self.send(&Reply::new(503, "USER comes first")).await?;
-            return Ok(Flow::Continue);
-        }
-        self.session.begin("PASS", None);
-        let reply = control.command(&format!("PASS {password}")).await?;
-        if reply.code == 230 {
-            self.login = Login::Done;
-            tracing::info!("logged in");
-            self.send(&Reply::new(230, "Logged in")).await?;
-            return Ok(Flow::Continue);
-        }
-        self.login = Login::Fresh;
-        let failure = self.session.take_failure();
-        let reply = failure.map_or_else(|| Reply::new(530, "Login incorrect"), |f| Reply::new(f.code, f.text));
-        self.send(&reply).await?;
-        Ok(if reply.code == 421 { Flow::Close } else { Flow::Continue })
-    }
-
-    /// Back to the state after the greeting, with a front end of its own.
-    async fn restart_login(&mut self, control: &mut Control) -> io::Result<()> {
-        self.session.log_out();
-        *control = Control::start(&self.edge.front, &self.session).await?;
-        self.login = Login::Fresh;
-        self.accepted = tokio::time::Instant::now();
-        self.directory = VirtualPath::root();
-        self.data_type = DataType::Image;
-        self.restart = 0;
-        self.passive = None;
-        self.extended_passive_only = false;
-        self.renaming = false;
-        Ok(())
-    }
-
-    async fn pasv(&mut self) -> Reply {
-        if self.extended_passive_only {
-            return Reply::new(503, "EPSV ALL was sent");
-        }
-        self.passive = None;
-        let Some(address) = self.edge.passive.address_for(self.session.local.ip()).await else {
-            return Reply::new(425, "No IPv4 address to offer, use EPSV");
-        };
-        let Some(slot) = self.edge.passive.wait_for(self.session.peer.ip()) else {
-            return Reply::new(425, "No passive port free, try again later");
-        };
-        let ([a, b, c, d], [high, low]) = (address.octets(), slot.port().to_be_bytes());
-        self.passive = Some(slot);
-        Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})"))
-    }
-
-    /// EPSV (RFC 2428 section 3).
-    fn epsv(&mut self, argument: &str) -> Reply {
-        let ours = if self.session.peer.is_ipv4() { "1" } else { "2" };
-        match argument {
-            "" => {}
-            protocol if protocol == ours => {}
-            "1" | "2" => return Reply::new(522, format!("Network protocol not supported, use ({ours})")),
-            all if all.eq_ignore_ascii_case("ALL") => {
-                self.extended_passive_only = true;
-                return Reply::new(200, "EPSV only from now on");
-            }
-            _ => return Reply::new(501, "Syntax: EPSV [1|2|ALL]"),
-        }
-        self.passive = None;
-        match self.edge.passive.wait_for(self.session.peer.ip()) {
-            Some(slot) => {
-                let reply = Reply::new(229, format!("Entering Extended Passive Mode (|||{}|)", slot.port()));
-                self.passive = Some(slot);
-                reply
-            }
-            None => Reply::new(425, "No passive port free, try again later"),
-        }
-    }
-
-    /// What needs neither control nor waiting. None where the answer comes from elsewhere.
-    pub(super) fn answer(&mut self, local: Local, argument: &str) -> Option<Reply> {
-        Some(match local {
-            Local::Pwd => Reply::new(257, format!("{} is current directory.", quoted(&self.directory))),
-            Local::Noop => Reply::new(200, "OK"),
-            // RFC 959 section 4.1.3. Clients take this as the sign that LIST looks like `ls -l`.
-            Local::Syst => Reply::new(215, "UNIX Type: L8"),
-            // A 202 makes some cameras loop. No space is reserved: object stores need none.
-            Local::Allo => Reply::new(200, "No storage allocation necessary"),
-            Local::Clnt => Reply::new(200, "Noted"),
-            Local::Type => self.set_type(argument),
-            Local::Stru => match argument.to_ascii_uppercase().as_str() {
-                "F" => Reply::new(200, "Structure is file"),
-                "R" | "P" => Reply::new(504, "Only STRU F is supported"),
-                _ => Reply::new(501, "Syntax: STRU F"),
-            },
-            Local::Mode => match argument.to_ascii_uppercase().as_str() {
-                "S" => Reply::new(200, "Mode is stream"),
-                "B" | "C" => Reply::new(504, "Only MODE S is supported"),
-                _ => Reply::new(501, "Syntax: MODE S"),
-            },
-            Local::Rest => match argument.parse() {
-                Ok(offset) => {
-                    self.restart = offset;
-                    Reply::new(350, format!("Restarting at {offset}"))
-                }
-                Err(_) => Reply::new(501, "Syntax: REST <bytes>"),
-            },
-            Local::Abor => {
-                self.passive = None;
-                Reply::new(226, "No transfer to abort")
-            }
-            Local::Feat => features(),
-            Local::Help => help(argument),
-            Local::Opts => options(argument),
-            Local::Stat => self.status(),
-            Local::User
-            | Local::Pass
-            | Local::Cdup
-            | Local::Rein
-            | Local::Quit
-            | Local::Pasv
-            | Local::Epsv => return None,
-        })
-    }
-
-    fn set_type(&mut self, argument: &str) -> Reply {
-        let upper = argument.to_ascii_uppercase();
-        // RFC 959 section 3.1.1: "A" and "L" may be followed by a format and a byte size.
-        match upper.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["A"] | ["A", "N"] => self.data_type = DataType::Ascii,
-            ["I"] | ["L", "8"] => self.data_type = DataType::Image,
-            ["A", "T" | "C"] | ["E", ..] | ["L", _] => return Reply::new(504, "Only TYPE A, I and L 8 are supported"),
-            _ => return Reply::new(501, "Syntax: TYPE A|I|L 8"),
-        }
-        Reply::new(200, format!("Type set to {upper}."))
-    }
-
-    fn status(&self) -> Reply {
-        let mut lines = vec!["Bucketport status:".to_owned()];
-        match self.session.user() {
-            Some(user) => lines.push(format!(" Logged in as {user}, working directory {}", quoted(&self.directory))),
-            None => lines.push(" Not logged in".to_owned()),
-        }
-        lines.push(" No transfer in progress".to_owned());
-        lines.push("End of status".to_owned());
-        Reply { code: 211, lines }
     }
 
     /// Sends a reply.
     pub(super) async fn send(&self, reply: &Reply) -> io::Result<()> {
         tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
         self.socket.write(reply.to_wire().as_bytes()).await
-    }
-}
-
-/// RFC 2389 section 3.2.
-fn features() -> Reply {
-    let mut lines = vec!["Features:".to_owned()];
-    let features = VERBS.iter().filter_map(|verb| verb.feature).chain(FEATURES.iter().copied());
-    lines.extend(features.map(|feature| format!(" {feature}")));
-    lines.push("End".to_owned());
-    Reply { code: 211, lines }
-}
-
-fn help(argument: &str) -> Reply {
-    if argument.is_empty() {
-        let served = VERBS.iter().filter(|verb| !matches!(verb.service, Service::Refused(..)));
-        let names: Vec<_> = served.map(|verb| verb.name).collect();
-        let mut lines = vec!["Commands:".to_owned()];
-        lines.extend(names.chunks(10).map(|names| format!(" {}", names.join(" "))));
-        lines.push("End".to_owned());
-        return Reply { code: 214, lines };
-    }
-    match verb::find(argument) {
-        Some(verb) => match verb.service {
-            Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
-            Service::Edge(_) | Service::Forward(_) | Service::Transfer(_) => {
-                Reply::new(214, format!("Syntax: {}", verb.syntax()))
-            }
-        },
-        None => Reply::new(502, "Unknown command"),
-    }
-}
-
-/// OPTS (RFC 2389 section 4).
-fn options(argument: &str) -> Reply {
-    let upper = argument.to_ascii_uppercase();
-    match upper.split_whitespace().collect::<Vec<_>>().as_slice() {
-        // Names are UTF-8 whatever the client says (RFC 2640).
-        ["UTF8" | "UTF-8"] | ["UTF8" | "UTF-8", "ON" | "NLST"] => Reply::new(200, "Names are in UTF-8"),
-        ["UTF8" | "UTF-8", "OFF"] => Reply::new(504, "Names are always in UTF-8"),
-        // RFC 3659 section 7.9: the reply names the facts that will be sent.
-        ["MLST", ..] => Reply::new(200, "MLST OPTS type;size;modify;"),
-        _ => Reply::new(501, "Option not understood"),
     }
 }
 
@@ -486,7 +301,11 @@ fn unique_name() -> String {
 /// `dir/*.csv` is the directory `dir`, the pattern `*.csv`, and `dir/` before each name in NLST.
 fn split_pattern(argument: &str) -> (&str, Option<String>, String) {
     let (prefix, last) = argument.rfind('/').map_or(("", argument), |slash| argument.split_at(slash + 1));
-    if last.contains(['*', '?', '[']) { (prefix, Some(last.to_owned()), prefix.to_owned()) } else { (argument, None, String::new()) }
+    if last.contains(['*', '?', '[']) {
+        (prefix, Some(last.to_owned()), prefix.to_owned())
+    } else {
+        (argument, None, String::new())
+    }
 }
 
 #[cfg(test)]

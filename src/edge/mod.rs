@@ -1,12 +1,14 @@
 //! All that touches a client's socket: accepting, limits, bounded command lines, the working directory, passive ports,
 //! data connections, timeouts and the words of the replies.
 
+mod answer;
 mod command;
 mod connection;
 mod data;
 mod limits;
 mod line;
 mod listener;
+mod login;
 mod passive;
 mod reply;
 mod socket;

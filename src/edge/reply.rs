@@ -30,7 +30,8 @@ pub(super) fn reworded(verb: &str, path: &VirtualPath, reply: Reply, session: &S
 }
 
 fn mlst_lines(path: &VirtualPath, lines: Vec<String>) -> Vec<String> {
-    let facts = lines.into_iter().nth(1).unwrap_or_default();
+    // A directory has no size, whatever libunftp says.
+    let facts = lines.into_iter().nth(1).unwrap_or_default().replacen("type=dir;size=0;", "type=dir;", 1);
     vec![format!("Listing {path}"), facts, "End".to_owned()]
 }
 

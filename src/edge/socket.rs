@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// A client that does not take a reply for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Finds clients that vanished without a word during a long transfer.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// A control connection. Clones are the same connection.
 #[derive(Clone, Debug)]

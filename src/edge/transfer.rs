@@ -49,16 +49,16 @@ impl Client {
             verb: request.verb,
             aborted_by_client: false,
         };
-        let (opened, mut was_opened) = oneshot::channel();
-        let opener = Box::new(PassiveOpener {
+        let (tell, mut told) = oneshot::channel();
+        let opening = Box::new(PassiveOpener {
             slot,
             control: self.socket.clone(),
             data_timeout: self.edge.config.data_timeout,
             abort: running.abort.clone(),
             moved: Arc::clone(&running.moved),
-            opened,
+            opened: tell,
         });
-        let transfer = Transfer { kind: request.kind, opener, abort: running.abort.clone() };
+        let transfer = Transfer { kind: request.kind, opener: opening, abort: running.abort.clone() };
         self.session.begin(request.verb, Some(transfer));
         let line = format!("{} {}", request.verb, request.path);
         let mut ending = Box::pin(control.transfer(&line));
@@ -67,9 +67,9 @@ impl Client {
         let reply = loop {
             tokio::select! {
                 biased;
-                opened = &mut was_opened, if !announced => {
+                announcing = &mut told, if !announced => {
                     announced = true;
-                    if opened.is_ok() {
+                    if announcing.is_ok() {
                         self.announce(&request.announcement, &running).await;
                     }
                 }
@@ -81,7 +81,7 @@ impl Client {
             }
         };
         // Both may have come at once.
-        if !announced && was_opened.try_recv().is_ok() {
+        if !announced && told.try_recv().is_ok() {
             self.announce(&request.announcement, &running).await;
         }
         drop(ending);

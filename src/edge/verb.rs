@@ -96,8 +96,9 @@ const fn verb(name: &'static str, argument: Argument, when: When, service: Servi
     Verb { name, argument, when, service, feature: None }
 }
 
-const fn feature(line: &'static str, verb: Verb) -> Verb {
-    Verb { feature: Some(line), ..verb }
+const fn feature(line: &'static str, mut verb: Verb) -> Verb {
+    verb.feature = Some(line);
+    verb
 }
 
 const NO_TLS: &str = "TLS is not available";

@@ -53,7 +53,8 @@ impl Files {
     /// The file or directory at `path`.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         // Looking at a file belongs to reading and renaming it as much as to listing.
-        let may_look = [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
+        let may_look =
+            [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
         if !may_look {
             self.allow(Permission::List)?;
         }
@@ -70,6 +71,7 @@ impl Files {
         if path.is_root() {
             return Ok(());
         }
+        self.visible(path)?;
         let key = self.key(path)?;
         if self.store.is_directory(&key).await? {
             return Ok(());

@@ -84,7 +84,11 @@ async fn probe(store: &Store) -> Reach {
     match timeout(DEADLINE, store.probe()).await {
         Ok(Ok(())) => Reach::Answers,
         Ok(Err(error)) => {
-            tracing::warn!(store = store.name(), error = &error as &dyn std::error::Error, "store unreachable");
+            tracing::warn!(
+                store = store.name(),
+                error = &error as &dyn std::error::Error,
+                "store unreachable"
+            );
             Reach::Unreachable
         }
         Err(_) => {

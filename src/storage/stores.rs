@@ -12,7 +12,7 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
 use secrecy::ExposeSecret;
 
 use super::Store;
@@ -32,7 +32,12 @@ const READ_TIMEOUT: &str = "120s";
 const CONNECT_TIMEOUT: &str = "5s";
 /// Kept below the five minutes for which a signed request stays valid.
 const RETRY: Duration = Duration::from_mins(3);
-const MAX_RETRIES: usize = 10;
+/// With a backoff that grows by half each time from 100 ms this spans about a minute: the restart of a store is waited
+/// out. The client's default of ten retries that hardly grow gives up after three seconds.
+const MAX_RETRIES: usize = 14;
+const BACKOFF_BASE: f64 = 3.0;
+
+const S3_ENDPOINTS: [AmazonS3ConfigKey; 2] = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
 
 /// Every configured store, by name.
 #[derive(Clone, Debug)]
@@ -135,7 +140,7 @@ impl Backend {
 
 /// The three clouds' builders have the same methods, but no trait that says so.
 macro_rules! cloud {
-    ($builder:ty, $key:ty, $endpoint:expr, $name:expr, $config:expr) => {{
+    ($builder:ty, $key:ty, $endpoints:expr, $name:expr, $config:expr) => {{
         let mut builder = <$builder>::from_env();
         for (key, value) in [
             (ClientConfigKey::Timeout, NO_TIMEOUT),
@@ -152,7 +157,8 @@ macro_rules! cloud {
             }
         }
         // Who writes http:// means it.
-        if builder.get_config_value(&$endpoint).is_some_and(|url| url.starts_with("http://"))
+        let endpoints = $endpoints.iter().filter_map(|key| builder.get_config_value(key));
+        if endpoints.into_iter().any(|url| url.starts_with("http://"))
             && !$config.options.keys().any(|option| option.to_ascii_lowercase().ends_with("allow_http"))
         {
             builder = builder.with_config(<$key>::Client(ClientConfigKey::AllowHttp), "true");
@@ -160,7 +166,8 @@ macro_rules! cloud {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
+        let backoff = BackoffConfig { base: BACKOFF_BASE, ..BackoffConfig::default() };
+        let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, backoff };
         let built = builder.with_url($config.url.as_str()).with_retry(retry).build();
         built
             .map_err(|error| vec![error_at($name, "options", without_values(&error.to_string(), $config))])?
@@ -171,24 +178,20 @@ fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>
     let (scheme, _) = ObjectStoreScheme::parse(&config.url)
         .map_err(|error| vec![error_at(name, "url", error.to_string())])?;
     match scheme {
-        ObjectStoreScheme::AmazonS3 => Ok(Backend::S3(cloud!(
-            AmazonS3Builder,
-            AmazonS3ConfigKey,
-            AmazonS3ConfigKey::Endpoint,
-            name,
-            config
-        ))),
+        ObjectStoreScheme::AmazonS3 => {
+            Ok(Backend::S3(cloud!(AmazonS3Builder, AmazonS3ConfigKey, S3_ENDPOINTS, name, config)))
+        }
         ObjectStoreScheme::GoogleCloudStorage => Ok(Backend::Gcs(cloud!(
             GoogleCloudStorageBuilder,
             GoogleConfigKey,
-            GoogleConfigKey::BaseUrl,
+            [GoogleConfigKey::BaseUrl],
             name,
             config
         ))),
         ObjectStoreScheme::MicrosoftAzure => Ok(Backend::Azure(cloud!(
             MicrosoftAzureBuilder,
             AzureConfigKey,
-            AzureConfigKey::Endpoint,
+            [AzureConfigKey::Endpoint],
             name,
             config
         ))),

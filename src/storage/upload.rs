@@ -29,7 +29,7 @@ const PARTS_PER_DOUBLING: usize = 1_000;
 const MAX_PARTS: usize = 10_000;
 
 /// How long the store may take to forget an aborted multipart upload before it is left to its lifecycle rules.
-const ABORT_DEADLINE: Duration = Duration::from_secs(30);
+const ABORT_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Where an upload's bytes come from.
 #[async_trait]
@@ -91,7 +91,13 @@ impl Upload {
     pub(super) async fn fill(&mut self, source: &mut dyn Source) -> Result<()> {
         loop {
             if self.part.len == self.part_size() {
-                self.send_part().await?;
+                if self.multipart.is_none() && self.ends_with_part(source).await? {
+                    return Ok(());
+                }
+                // Without memory for a look ahead the part goes out as it is.
+                if self.part.len == self.part_size() {
+                    self.send_part().await?;
+                }
             }
             self.make_room().await?;
             let read = tokio::select! {
@@ -107,6 +113,24 @@ impl Upload {
             self.part.len += read;
             self.total += read as u64;
         }
+    }
+
+    /// Whether the first part, which is full, is all there is: then one PUT will do. If not, the next part has begun.
+    async fn ends_with_part(&mut self, source: &mut dyn Source) -> Result<bool> {
+        let mut next = Part::new(&self.store);
+        // A part that is full must not wait for memory: others may wait for its own.
+        if !next.charge.try_grow(FIRST_BUFFER) {
+            return Ok(false);
+        }
+        next.next_buffer(self.store.budget().buffer(FIRST_BUFFER));
+        next.len = source.read(next.buffer.bytes_mut()).await?;
+        if next.len == 0 {
+            return Ok(true);
+        }
+        self.total += next.len as u64;
+        self.send_part().await?;
+        self.part = next;
+        Ok(false)
     }
 
     /// Makes the object appear, whole, if `target` holds. The caller must not drop this future: the store may be
@@ -149,9 +173,9 @@ impl Upload {
         match put(mode.clone()).await {
             // `conditional_put = disabled`, for servers that know none: `require` has just asked, and that must do.
             Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
-                put(PutMode::Overwrite).await?;
+                put(PutMode::Overwrite).await.map_err(write_error)?;
             }
-            result => drop(result?),
+            result => drop(result.map_err(write_error)?),
         }
         Ok(())
     }
@@ -241,7 +265,7 @@ async fn open_multipart(store: &Arc<Store>, path: &StorePath) -> Result<OpenMult
                 Some(local) => local.missing_above(&path).await?,
                 None => Vec::new(),
             };
-            let upload = store.objects().put_multipart(path.as_path()).await?;
+            let upload = store.objects().put_multipart(path.as_path()).await.map_err(write_error)?;
             Ok(OpenMultipart { upload: Some(upload), made, store: Arc::clone(&store) })
         };
         if let Err(Ok(unwanted)) = sender.send(opening.await) {
@@ -255,9 +279,15 @@ async fn open_multipart(store: &Arc<Store>, path: &StorePath) -> Result<OpenMult
 
 fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
     match joined {
-        Ok(sent) => Ok(sent?),
+        Ok(sent) => sent.map_err(write_error),
         Err(source) => Err(Error::Store(object_store::Error::JoinError { source })),
     }
+}
+
+/// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing
+/// file.
+fn write_error(error: object_store::Error) -> Error {
+    if matches!(error, object_store::Error::NotFound { .. }) { Error::Store(error) } else { error.into() }
 }
 
 /// The part that is being filled.
@@ -304,7 +334,7 @@ impl OpenMultipart {
     }
 
     async fn complete(&mut self) -> Result<()> {
-        self.upload.as_mut().expect("taken only when it ends").complete().await?;
+        self.upload.as_mut().expect("taken only when it ends").complete().await.map_err(write_error)?;
         self.upload = None;
         Ok(())
     }

@@ -1,0 +1,47 @@
+//! Counting the bytes of a transfer as they pass.
+
+use async_trait::async_trait;
+
+use crate::files;
+use crate::metrics::ByteCount;
+use crate::session::{DataConnection, DataError};
+use crate::storage;
+
+/// A data connection whose bytes are counted as they pass.
+pub(super) struct Metered {
+    inner: Box<dyn DataConnection>,
+    bytes: ByteCount,
+}
+
+impl Metered {
+    /// What `opened` is, counted.
+    pub(super) fn open(
+        opened: Result<Box<dyn DataConnection>, DataError>,
+        bytes: ByteCount,
+    ) -> files::Result<Box<dyn DataConnection>> {
+        Ok(Box::new(Self { inner: opened.map_err(storage::Error::from)?, bytes }))
+    }
+}
+
+#[async_trait]
+impl DataConnection for Metered {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
+        let read = self.inner.read(buffer).await?;
+        self.bytes.add(read);
+        Ok(read)
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.inner.write(bytes).await?;
+        self.bytes.add(bytes.len());
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), DataError> {
+        self.inner.finish().await
+    }
+
+    fn reset(self: Box<Self>) {
+        self.inner.reset();
+    }
+}

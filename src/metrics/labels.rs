@@ -1,0 +1,181 @@
+//! The values of the metrics' labels, as enums, so that no other value can occur.
+
+/// Which way a transfer moves a file's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// STOR, STOU, REST + STOR.
+    Upload,
+    /// RETR.
+    Download,
+    /// APPE.
+    Append,
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferResult {
+    /// The store confirmed the whole object, or the client took every byte.
+    Ok,
+    /// ABOR, or the process stopped.
+    Aborted,
+    /// The data or control connection broke.
+    ClientLost,
+    /// No byte moved for `ftp.data_timeout`.
+    Stalled,
+    /// Refused before any byte: no such file, no permission, a bad name.
+    Rejected,
+    /// The store failed.
+    StoreError,
+}
+
+/// How a login ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginResult {
+    /// The session is the user's.
+    Ok,
+    /// Unknown name or wrong password.
+    BadCredentials,
+    /// Too many failures before this one.
+    LockedOut,
+    /// Right password, but the address or the state of the server does not allow it.
+    Denied,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// `ftp.max_connections` reached.
+    MaxConnections,
+    /// `ftp.max_connections_per_ip` reached.
+    MaxConnectionsPerIp,
+    /// A connection to a passive port that no session of its address waits on.
+    UnexpectedData,
+}
+
+impl Direction {
+    pub(super) const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Append];
+
+    /// The label value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Append => "append",
+        }
+    }
+}
+
+impl TransferResult {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ok, Self::Aborted, Self::ClientLost, Self::Stalled, Self::Rejected, Self::StoreError];
+
+    /// The label value.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Aborted => "aborted",
+            Self::ClientLost => "client_lost",
+            Self::Stalled => "stalled",
+            Self::Rejected => "rejected",
+            Self::StoreError => "store_error",
+        }
+    }
+}
+
+impl LoginResult {
+    pub(super) const ALL: [Self; 4] = [Self::Ok, Self::BadCredentials, Self::LockedOut, Self::Denied];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::BadCredentials => "bad_credentials",
+            Self::LockedOut => "locked_out",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+impl Rejection {
+    pub(super) const ALL: [Self; 3] = [Self::MaxConnections, Self::MaxConnectionsPerIp, Self::UnexpectedData];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::MaxConnections => "max_connections",
+            Self::MaxConnectionsPerIp => "max_connections_per_ip",
+            Self::UnexpectedData => "unexpected_data_connection",
+        }
+    }
+}
+
+/// A call to a store, named after the object store's own operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the object store's own")]
+pub enum StoreOperation {
+    Put,
+    CreateMultipart,
+    PutPart,
+    CompleteMultipart,
+    AbortMultipart,
+    Get,
+    Head,
+    List,
+    Delete,
+    Copy,
+    Rename,
+}
+
+impl StoreOperation {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Put,
+        Self::CreateMultipart,
+        Self::PutPart,
+        Self::CompleteMultipart,
+        Self::AbortMultipart,
+        Self::Get,
+        Self::Head,
+        Self::List,
+        Self::Delete,
+        Self::Copy,
+        Self::Rename,
+    ];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::CreateMultipart => "create_multipart",
+            Self::PutPart => "put_part",
+            Self::CompleteMultipart => "complete_multipart",
+            Self::AbortMultipart => "abort_multipart",
+            Self::Get => "get",
+            Self::Head => "head",
+            Self::List => "list",
+            Self::Delete => "delete",
+            Self::Copy => "copy",
+            Self::Rename => "rename",
+        }
+    }
+}
+
+/// How a call to a store ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// It did what was asked.
+    Ok,
+    /// There is no such object.
+    NotFound,
+    /// A condition on the object did not hold.
+    Precondition,
+    /// Anything else.
+    Error,
+}
+
+impl StoreOutcome {
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NotFound => "not_found",
+            Self::Precondition => "precondition",
+            Self::Error => "error",
+        }
+    }
+}
