@@ -144,7 +144,7 @@ pub trait OpenData: Send + std::fmt::Debug {
 /// The client's data connection. Each wait in it ends after `ftp.data_timeout` or when the transfer is aborted.
 #[async_trait]
 pub trait DataConnection: Send {
-    /// Appends what has arrived to `buffer`, up to its spare capacity, which must not be 0. `Ok(0)` is the orderly
+    /// Appends what has arrived to `buffer`, up to its spare capacity, which must not be 0. Dropping the future loses nothing. `Ok(0)` is the orderly
     /// end, and says as well that the control connection was still there when it came.
     async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError>;
 

@@ -29,7 +29,9 @@ impl Client {
         match argument {
             "" => {}
             protocol if protocol == ours => {}
-            "1" | "2" => return Reply::new(522, format!("Network protocol not supported, use ({ours})")),
+            other if other.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Reply::new(522, format!("Network protocol not supported, use ({ours})"));
+            }
             all if all.eq_ignore_ascii_case("ALL") => {
                 self.settings.extended_passive_only = true;
                 return Reply::new(200, "EPSV only from now on");

@@ -10,7 +10,7 @@ use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::passive::Slot;
 use super::socket::ControlSocket;
@@ -18,6 +18,13 @@ use crate::session::{Abort, DataConnection, DataError, OpenData};
 
 /// A client that does not open its data connection for this long will not.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long, as a share of a transfer, its end waits for the end of the control connection.
+const GRACE_SHARE: u32 = 20;
+/// Timers are no finer than this, and small files must not wait.
+const SHORTEST_GRACE: Duration = Duration::from_millis(1);
+/// Ends of connections that were sent together arrive together, unless one is lost and sent again.
+const LONGEST_GRACE: Duration = Duration::from_millis(250);
 
 /// Opens the data connection of a passive transfer.
 #[derive(Debug)]
@@ -48,8 +55,8 @@ impl OpenData for PassiveOpener {
         stream.set_nodelay(true).map_err(DataError::Lost)?;
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = self.opened.send(());
-        let (control, moved) = (self.control.clone(), Arc::clone(&self.moved));
-        Ok(Box::new(PlainData { stream, control, data_timeout: self.data_timeout, moved }))
+        let (control, moved, opened) = (self.control.clone(), Arc::clone(&self.moved), Instant::now());
+        Ok(Box::new(PlainData { stream, control, data_timeout: self.data_timeout, moved, opened }))
     }
 }
 
@@ -60,6 +67,7 @@ struct PlainData {
     control: ControlSocket,
     data_timeout: Duration,
     moved: Arc<AtomicU64>,
+    opened: Instant,
 }
 
 impl PlainData {
@@ -68,6 +76,21 @@ impl PlainData {
             Ok(ready) => ready.map_err(DataError::Lost),
             Err(_) => Err(DataError::Stalled(self.data_timeout)),
         }
+    }
+
+    /// At the end of the data: fails if the client did not end it but went away. The ends of the connections of a
+    /// client that was killed come in any order, so a transfer that took long enough waits a little for the other.
+    async fn control_remains(&self) -> Result<(), DataError> {
+        if self.control.is_owed() {
+            return Ok(());
+        }
+        let grace = (self.opened.elapsed() / GRACE_SHARE).min(LONGEST_GRACE);
+        if grace >= SHORTEST_GRACE {
+            sleep(grace).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+        if self.control.is_gone() { Err(DataError::ControlLost) } else { Ok(()) }
     }
 
     fn count(&self, bytes: usize) {
@@ -82,7 +105,10 @@ impl DataConnection for PlainData {
         debug_assert!(buffer.len() < buffer.capacity(), "no room to read into");
         loop {
             match self.stream.try_read_buf(buffer) {
-                Ok(0) if self.control.is_gone() => return Err(DataError::ControlLost),
+                Ok(0) => {
+                    self.control_remains().await?;
+                    return Ok(0);
+                }
                 Ok(read) => {
                     self.count(read);
                     return Ok(read);

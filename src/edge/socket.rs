@@ -65,10 +65,15 @@ impl ControlSocket {
         self.owed.store(owed, Ordering::Relaxed);
     }
 
+    /// Whether commands of the client are still to be answered.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
+    }
+
     /// Whether the client has closed the connection, or lost it, with nothing left to answer. A client that was killed
     /// closes its data connection as orderly as one that has sent everything; this tells the two apart.
     pub(super) fn is_gone(&self) -> bool {
-        if self.owed.load(Ordering::Relaxed) {
+        if self.is_owed() {
             return false;
         }
         match SockRef::from(&*self.stream).peek(&mut [MaybeUninit::uninit()]) {

@@ -42,7 +42,7 @@ impl Files {
     pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
         let store = stores.find(&user.store)?;
         let home = store.root().join(&user.home).ok()?;
-        Some(Self { user: Arc::clone(user), store: Arc::clone(store), home })
+        Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home)), home })
     }
 
     /// The store that they are in.

@@ -82,10 +82,17 @@ impl From<object_store::Error> for Error {
                 _ if error.to_string().contains("Filenames containing trailing '/#") => Self::NameNotAllowed(
                     "the local store keeps names that end in # and digits for its own use",
                 ),
+                _ if is_refusal(&error.to_string()) => Self::Refused(error),
                 _ => Self::Store(error),
             },
         }
     }
+}
+
+/// Whether a listing, which `object_store` reports without a kind of its own, was refused. The status is only in the
+/// text: the type that holds it is private.
+fn is_refusal(message: &str) -> bool {
+    ["status code: 401 ", "status code: 403 "].iter().any(|status| message.contains(status))
 }
 
 /// The kind of the first operating-system error among `error`'s sources.

@@ -12,13 +12,21 @@ use super::path::StorePath;
 #[derive(Clone, Debug)]
 pub(super) struct LocalFolder {
     root: PathBuf,
+    /// No link leads out of it.
+    home: PathBuf,
 }
 
 impl LocalFolder {
     /// The folder at `root`, made if it is missing.
     pub(super) fn open(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
-        Ok(Self { root: root.canonicalize()? })
+        let root = root.canonicalize()?;
+        Ok(Self { home: root.clone(), root })
+    }
+
+    /// The same folder, of which only what is below `home` may be reached.
+    pub(super) fn within(&self, home: &StorePath) -> Self {
+        Self { root: self.root.clone(), home: self.root.join(home.as_str()) }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -31,7 +39,7 @@ impl LocalFolder {
         blocking(move || std::fs::read_dir(root).map(drop)).await
     }
 
-    /// Refuses a path that a symbolic link leads out of the folder, and names the file system cannot hold.
+    /// Refuses a path that a symbolic link leads out of the home, and names the file system cannot hold.
     pub(super) async fn admit(&self, path: &StorePath) -> Result<()> {
         self.examine(path, |_| ()).await
     }
@@ -41,13 +49,22 @@ impl LocalFolder {
         if let Some(reason) = path.as_str().split('/').find_map(unusable) {
             return Err(Error::NameNotAllowed(reason));
         }
-        let (root, full) = (self.root.clone(), self.root.join(path.as_str()));
+        let (root, home, full) = (self.root.clone(), self.home.clone(), self.root.join(path.as_str()));
         let answer = blocking(move || {
+            // A home that does not exist yet has no links in it, and what is above it is where it will be made.
+            let (home, made) = match home.canonicalize() {
+                Ok(real) => (real, true),
+                Err(error) if error.kind() == ErrorKind::NotFound => (home, false),
+                Err(error) => return Err(error),
+            };
+            let reachable = |real: &Path| {
+                home.starts_with(&root) && (real.starts_with(&home) || (!made && home.starts_with(real)))
+            };
             // What does not exist yet will be made below its deepest existing ancestor.
             let mut existing = full.as_path();
             loop {
                 match existing.canonicalize() {
-                    Ok(real) => return Ok(real.starts_with(&root).then(|| question(&full))),
+                    Ok(real) => return Ok(reachable(&real).then(|| question(&full))),
                     Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                         // A dangling link exists, though its target does not: it must not be written through.
                         if existing.is_symlink() {
@@ -63,7 +80,7 @@ impl LocalFolder {
             }
         })
         .await?;
-        answer.ok_or(Error::NameNotAllowed("leads out of the store"))
+        answer.ok_or(Error::NameNotAllowed("leads out of the home directory"))
     }
 
     /// Like `admit`, for a path that is to become a file.

@@ -37,7 +37,7 @@ use local::LocalFolder;
 use upload::Target;
 
 /// One configured store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     name: String,
     objects: Arc<dyn ObjectStore>,
@@ -75,6 +75,13 @@ impl Store {
         &self.marker
     }
 
+    /// The same store, of which only what is below `home` may be reached. Keys cannot lead out of it, but links in a
+    /// local folder can.
+    #[must_use]
+    pub fn within(&self, home: &StorePath) -> Self {
+        Self { local: self.local.as_ref().map(|local| local.within(home)), ..self.clone() }
+    }
+
     /// Asks the store for one key, to see that it answers.
     pub async fn probe(&self) -> Result<()> {
         self.admit(&self.root).await?;
@@ -105,7 +112,7 @@ impl Store {
         Ok(self.objects.head(path.as_path()).await?)
     }
 
-    /// Refuses paths that leave the store, which only a link in a local folder can do.
+    /// Refuses paths that leave the home, which only a link in a local folder can do.
     async fn admit(&self, path: &StorePath) -> Result<()> {
         match &self.local {
             Some(local) => local.admit(path).await,
