@@ -19,11 +19,14 @@ use crate::session::{Abort, DataConnection, DataError, OpenData};
 /// A client that does not open its data connection for this long will not.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long, as a share of a transfer, its end waits for the end of the control connection.
+/// A file of up to this many bytes is handed to the client's kernel in one go: it is not killed half way through it.
+const SENT_AT_ONCE: u64 = 64 * 1024;
+/// How long, as a share of the transfer, the end of a larger file waits for the end of the control connection.
 const GRACE_SHARE: u32 = 20;
-/// Timers are no finer than this, and small files must not wait.
-const SHORTEST_GRACE: Duration = Duration::from_millis(1);
-/// Ends of connections that were sent together arrive together, unless one is lost and sent again.
+/// The kernel of a killed process ends its connections one after the other, last opened first; on a busy machine
+/// milliseconds pass in between.
+const SHORTEST_GRACE: Duration = Duration::from_millis(20);
+/// Ends that were sent together arrive together, unless one is lost and sent again.
 const LONGEST_GRACE: Duration = Duration::from_millis(250);
 
 /// Opens the data connection of a passive transfer.
@@ -79,14 +82,13 @@ impl PlainData {
     }
 
     /// At the end of the data: fails if the client did not end it but went away. The ends of the connections of a
-    /// client that was killed come in any order, so a transfer that took long enough waits a little for the other.
+    /// client that was killed come in any order, so the end of a larger file waits a little for the other.
     async fn control_remains(&self) -> Result<(), DataError> {
         if self.control.is_owed() {
             return Ok(());
         }
-        let grace = (self.opened.elapsed() / GRACE_SHARE).min(LONGEST_GRACE);
-        if grace >= SHORTEST_GRACE {
-            sleep(grace).await;
+        if self.moved.load(Ordering::Relaxed) > SENT_AT_ONCE {
+            sleep((self.opened.elapsed() / GRACE_SHARE).clamp(SHORTEST_GRACE, LONGEST_GRACE)).await;
         } else {
             tokio::task::yield_now().await;
         }

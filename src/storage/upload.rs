@@ -8,8 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use super::Store;
 use super::budget::{Buffer, Charge, LARGEST_BUFFER};
@@ -29,7 +28,9 @@ const PARTS_PER_DOUBLING: usize = 1_000;
 const MAX_PARTS: usize = 10_000;
 
 /// How long the store may take to forget an aborted multipart upload before it is left to its lifecycle rules.
-const ABORT_DEADLINE: Duration = Duration::from_secs(15);
+const ABORT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long parts on their way may take to arrive before an abort; then they are cancelled.
+const PARTS_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Where an upload's bytes come from.
 #[async_trait]
@@ -64,6 +65,9 @@ pub(super) struct Upload {
     part: Part,
     parts_sent: usize,
     total: u64,
+    /// The multipart upload that is being opened. Who stops waiting for it leaves it here: the store may have made it
+    /// already, and only its answer says what there is to abort.
+    opening: Option<JoinHandle<Result<OpenMultipart>>>,
     multipart: Option<OpenMultipart>,
     in_flight: JoinSet<object_store::Result<()>>,
 }
@@ -77,6 +81,7 @@ impl Upload {
             path,
             parts_sent: 0,
             total: 0,
+            opening: None,
             multipart: None,
             in_flight: JoinSet::new(),
         }
@@ -182,10 +187,21 @@ impl Upload {
 
     /// Leaves nothing of the upload in the store.
     pub(super) async fn abort(mut self) {
-        // A part that arrives after the abort could stay behind, so none may be on its way.
-        self.in_flight.shutdown().await;
-        if let Some(multipart) = self.multipart.take() {
-            multipart.abort().await;
+        self.take_down().await;
+    }
+
+    /// What remains to be done to leave nothing. The upload itself is empty afterwards.
+    fn take_down(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (opening, open) = (self.opening.take(), self.multipart.take());
+        let in_flight = std::mem::take(&mut self.in_flight);
+        async move {
+            let opened = match opening {
+                Some(opening) => opening.await.ok().and_then(Result::ok),
+                None => open,
+            };
+            if let Some(multipart) = opened {
+                multipart.abort(in_flight).await;
+            }
         }
     }
 
@@ -225,7 +241,13 @@ impl Upload {
             }
         }
         if self.multipart.is_none() {
-            self.multipart = Some(open_multipart(&self.store, &self.path).await?);
+            let opening = self.opening.get_or_insert_with(|| {
+                let opening = open_multipart(Arc::clone(&self.store), self.path.clone());
+                self.store.shutdown().spawn(opening)
+            });
+            let opened = opening.await;
+            self.opening = None;
+            self.multipart = Some(opened.map_err(task_lost)??);
         }
         let multipart = self.multipart.as_mut().expect("just made");
         let (payload, charge) = self.part.take(&self.store);
@@ -242,46 +264,33 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Some(multipart) = self.multipart.take()
-            && tokio::runtime::Handle::try_current().is_ok()
-        {
-            let mut in_flight = std::mem::take(&mut self.in_flight);
-            self.store.shutdown().spawn(async move {
-                in_flight.shutdown().await;
-                multipart.abort().await;
-            });
+        let unfinished = self.opening.is_some() || self.multipart.is_some();
+        if unfinished && tokio::runtime::Handle::try_current().is_ok() {
+            let taking_down = self.take_down();
+            self.store.shutdown().spawn(taking_down);
         }
     }
 }
 
-/// Opens a multipart upload. It is carried on when this future is dropped: the store may have made the upload already,
-/// and only its answer says what there is to abort.
-async fn open_multipart(store: &Arc<Store>, path: &StorePath) -> Result<OpenMultipart> {
-    let (sender, receiver) = oneshot::channel();
-    let (shutdown, store, path) = (store.shutdown(), Arc::clone(store), path.clone());
-    shutdown.spawn(async move {
-        let opening = async {
-            let made = match &store.local {
-                Some(local) => local.missing_above(&path).await?,
-                None => Vec::new(),
-            };
-            let upload = store.objects().put_multipart(path.as_path()).await.map_err(write_error)?;
-            Ok(OpenMultipart { upload: Some(upload), made, store: Arc::clone(&store) })
-        };
-        if let Err(Ok(unwanted)) = sender.send(opening.await) {
-            unwanted.abort().await;
-        }
-    });
-    receiver
-        .await
-        .map_err(|source| object_store::Error::Generic { store: "multipart", source: Box::new(source) })?
+/// Opens a multipart upload.
+async fn open_multipart(store: Arc<Store>, path: StorePath) -> Result<OpenMultipart> {
+    let made = match &store.local {
+        Some(local) => local.missing_above(&path).await?,
+        None => Vec::new(),
+    };
+    let upload = store.objects().put_multipart(path.as_path()).await.map_err(write_error)?;
+    Ok(OpenMultipart { upload: Some(upload), made, store })
 }
 
-fn part_sent(joined: std::result::Result<object_store::Result<()>, tokio::task::JoinError>) -> Result<()> {
+fn part_sent(joined: std::result::Result<object_store::Result<()>, JoinError>) -> Result<()> {
     match joined {
         Ok(sent) => sent.map_err(write_error),
-        Err(source) => Err(Error::Store(object_store::Error::JoinError { source })),
+        Err(source) => Err(task_lost(source)),
     }
+}
+
+fn task_lost(source: JoinError) -> Error {
+    Error::Store(object_store::Error::JoinError { source })
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing
@@ -339,7 +348,13 @@ impl OpenMultipart {
         Ok(())
     }
 
-    async fn abort(mut self) {
+    /// Ends the parts that are on their way, then the upload.
+    async fn abort(mut self, mut in_flight: JoinSet<object_store::Result<()>>) {
+        // A part that the server takes in after the abort stays behind, and a cancelled request may still be taken in.
+        let arriving = async { while in_flight.join_next().await.is_some() {} };
+        if tokio::time::timeout(PARTS_DEADLINE, arriving).await.is_err() {
+            in_flight.shutdown().await;
+        }
         if let Some(upload) = self.upload.take() {
             abort(upload, std::mem::take(&mut self.made)).await;
         }
