@@ -29,6 +29,8 @@ const MAX_PARTS: usize = 10_000;
 
 /// How long the store may take to forget an aborted multipart upload before it is left to its lifecycle rules.
 const ABORT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long whoever aborts waits for the store.
+const ABORT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long parts on their way may take to arrive before an abort; then they are cancelled.
 const PARTS_DEADLINE: Duration = Duration::from_secs(8);
 
@@ -185,9 +187,13 @@ impl Upload {
         Ok(())
     }
 
-    /// Leaves nothing of the upload in the store.
+    /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs: then it goes on in
+    /// the background.
     pub(super) async fn abort(mut self) {
-        self.take_down().await;
+        let taking_down = self.take_down();
+        let taking_down = self.store.shutdown().spawn(taking_down);
+        // Late is no failure: the task goes on, and draining waits for it.
+        let _ = tokio::time::timeout(ABORT_PATIENCE, taking_down).await;
     }
 
     /// What remains to be done to leave nothing. The upload itself is empty afterwards.
