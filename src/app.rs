@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
@@ -18,6 +19,7 @@ use crate::http::{self, Health};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
+use crate::workers::Workers;
 
 /// How long aborted transfers have to leave nothing behind.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -69,7 +71,7 @@ struct App {
 
 impl App {
     fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::new(Handle::current());
         let metrics = Arc::new(Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names()));
         let memory = usize::try_from(config.transfer.memory).context("transfer.memory")?;
         let budget = Budget::new(memory, Arc::clone(&metrics));
@@ -100,7 +102,8 @@ impl App {
         });
         let drain_timeout = config.ftp.drain_timeout;
         let front = Front { auth, stores, metrics, shutdown: shutdown.clone() };
-        let edge = Arc::new(Edge::new(config.ftp, front, passive));
+        let workers = Workers::start().context("cannot start threads")?;
+        let edge = Arc::new(Edge::new(config.ftp, front, passive, workers));
         for listener in control {
             announce("ftp", &listener);
             shutdown.spawn_service(edge::serve(Arc::clone(&edge), listener));

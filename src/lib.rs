@@ -8,6 +8,7 @@ pub mod logging;
 
 pub mod metrics;
 pub mod shutdown;
+pub mod workers;
 
 pub mod user;
 

@@ -3,23 +3,37 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Shared by every long-lived task. Cloning is cheap; all clones see the same stages.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Shutdown {
     drain: CancellationToken,
     stop: CancellationToken,
     work: TaskTracker,
     services: TaskTracker,
+    runtime: Handle,
 }
 
 impl Shutdown {
-    /// A process that runs.
-    pub fn new() -> Self {
-        Self::default()
+    /// A process that runs on `runtime`, which is where [`Shutdown::spawn`] and [`Shutdown::spawn_service`] put tasks,
+    /// whoever calls them.
+    pub fn new(runtime: Handle) -> Self {
+        Self {
+            drain: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            work: TaskTracker::new(),
+            services: TaskTracker::new(),
+            runtime,
+        }
+    }
+
+    /// The process's own runtime.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
     /// First stage: no new sessions, idle sessions end, transfers go on.
@@ -59,7 +73,16 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.work.spawn(future)
+        self.work.spawn_on(future, &self.runtime)
+    }
+
+    /// Like [`Shutdown::spawn`], on another runtime.
+    pub fn spawn_on<F>(&self, future: F, runtime: &Handle) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.work.spawn_on(future, runtime)
     }
 
     /// Runs what serves the work and goes on until the second stage, such as a listener.
@@ -68,7 +91,7 @@ impl Shutdown {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.services.spawn(future)
+        self.services.spawn_on(future, &self.runtime)
     }
 
     /// Waits until all work has ended, for `limit` at most; tells whether it has.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The modules in reading order. A module may use those in the lines above its own, and nothing else.
 const LAYERS: &[&[&str]] = &[
     &["config"],
-    &["logging", "metrics", "shutdown"],
+    &["logging", "metrics", "shutdown", "workers"],
     &["user"],
     &["session"],
     &["auth"],

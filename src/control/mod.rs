@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 
 pub use reply::Reply;
 
@@ -64,7 +65,8 @@ impl Control {
     pub async fn start(front: &Front, session: &Arc<Session>) -> io::Result<Self> {
         let (loopback, ours, theirs) = Loopback::connect().await?;
         let service = backend::serve(front, session, loopback.binder(), theirs);
-        front.shutdown.spawn(service);
+        // On the session's own thread.
+        front.shutdown.spawn_on(service, &Handle::current());
         let mut replies = Replies::new(ours);
         let greeting = replies.next().await?;
         if greeting.code == 220 {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::listener::rehome;
 use super::passive::Slot;
 use super::socket::ControlSocket;
 use crate::session::{Abort, DataConnection, DataError, OpenData};
@@ -55,6 +56,7 @@ impl OpenData for PassiveOpener {
             Ok(None) => return Err(DataError::NotOpened("the port was taken back")),
             Err(_) => return Err(DataError::NotOpened("the client did not connect")),
         };
+        let stream = rehome(stream).map_err(DataError::Lost)?;
         stream.set_nodelay(true).map_err(DataError::Lost)?;
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = self.opened.send(());

@@ -58,26 +58,34 @@ fn admit(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) {
         Ok(place) => place,
         Err(reason) => return turn_away(edge, &stream, peer, reason),
     };
-    let (local, socket) = match (stream.local_addr(), ControlSocket::new(stream)) {
-        (Ok(local), Ok(socket)) => (canonical(local), socket),
-        (Err(error), _) | (_, Err(error)) => {
+    let worker = edge.workers.next();
+    let counted = edge.front.metrics.session();
+    let edge = Arc::clone(edge);
+    let shutdown = edge.front.shutdown.clone();
+    let session = async move {
+        let _held = (place, counted);
+        if let Err(error) = begin(edge, stream, peer).await {
             tracing::debug!(%peer, %error, "control connection lost at once");
-            return;
         }
     };
+    shutdown.spawn_on(session, worker);
+}
+
+/// Serves a session on the thread that runs this.
+async fn begin(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    let stream = rehome(stream)?;
+    let local = canonical(stream.local_addr()?);
+    let socket = ControlSocket::new(stream)?;
     let id = edge.last_session.fetch_add(1, Ordering::Relaxed) + 1;
     let session = Arc::new(Session::new(id, peer, local));
     let span = session.span.clone();
-    let edge = Arc::clone(edge);
-    let counted = edge.front.metrics.session();
-    let shutdown = edge.front.shutdown.clone();
-    shutdown.spawn(
-        async move {
-            let _held = (place, counted);
-            connection::run(edge, socket, session).await;
-        }
-        .instrument(span),
-    );
+    connection::run(edge, socket, session).instrument(span).await;
+    Ok(())
+}
+
+/// The same connection, woken on the thread that calls this instead of the one that accepted it.
+pub(super) fn rehome(stream: TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(stream.into_std()?)
 }
 
 fn turn_away(edge: &Edge, stream: &TcpStream, peer: SocketAddr, reason: Rejection) {

@@ -25,6 +25,7 @@ pub use verb::names as verb_names;
 
 use crate::config::FtpConfig;
 use crate::control::Front;
+use crate::workers::Workers;
 use limits::Limits;
 
 /// What all connections share.
@@ -34,14 +35,15 @@ pub struct Edge {
     front: Front,
     passive: Arc<PassivePool>,
     limits: Limits,
+    workers: Workers,
     last_session: AtomicU64,
 }
 
 impl Edge {
-    /// An edge in front of `front` that offers the ports of `passive`.
-    pub fn new(config: FtpConfig, front: Front, passive: Arc<PassivePool>) -> Self {
+    /// An edge in front of `front` that offers the ports of `passive` and runs sessions on `workers`.
+    pub fn new(config: FtpConfig, front: Front, passive: Arc<PassivePool>, workers: Workers) -> Self {
         let limits = Limits::new(config.max_connections, config.max_connections_per_ip);
-        Self { config, front, passive, limits, last_session: AtomicU64::new(0) }
+        Self { config, front, passive, limits, workers, last_session: AtomicU64::new(0) }
     }
 }
 

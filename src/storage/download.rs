@@ -289,6 +289,6 @@ impl RangeReader {
             }
             Ok(pieces.into_iter().map(|bytes| Chunk { bytes, _charge: Arc::clone(&charge) }).collect())
         };
-        self.in_flight.push_back(AbortOnDropHandle::new(tokio::spawn(request)));
+        self.in_flight.push_back(AbortOnDropHandle::new(self.store.shutdown().runtime().spawn(request)));
     }
 }

@@ -155,7 +155,14 @@ impl Upload {
             self.store.require(&self.path, target).await?;
             let mode = if *target == Target::Absent { PutMode::Create } else { PutMode::Overwrite };
             let (payload, _charge) = self.part.take(&self.store);
-            return self.put(payload, mode).await;
+            let large = payload.content_length() > LARGEST_BUFFER;
+            let put = put(Arc::clone(&self.store), self.path.clone(), payload, mode);
+            // Like a part: a large body is hashed on any processor, a small one where it is.
+            return if large {
+                self.store.shutdown().spawn(put).await.map_err(task_lost)?
+            } else {
+                put.await
+            };
         }
         if self.part.len > 0 {
             self.send_part().await?;
@@ -169,21 +176,6 @@ impl Upload {
             multipart.complete().await?;
         }
         self.multipart = None;
-        Ok(())
-    }
-
-    async fn put(&mut self, payload: PutPayload, mode: PutMode) -> Result<()> {
-        let put = |mode| {
-            let options = PutOptions { mode, ..PutOptions::default() };
-            self.store.objects().put_opts(self.path.as_path(), payload.clone(), options)
-        };
-        match put(mode.clone()).await {
-            // `conditional_put = disabled`, for servers that know none: `require` has just asked, and that must do.
-            Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
-                put(PutMode::Overwrite).await.map_err(write_error)?;
-            }
-            result => drop(result.map_err(write_error)?),
-        }
         Ok(())
     }
 
@@ -260,10 +252,12 @@ impl Upload {
         let sending = multipart.put_part(payload);
         self.parts_sent += 1;
         // The set ends its tasks when it is dropped, and the charge goes back when the store has the bytes.
-        self.in_flight.spawn(async move {
+        let part = async move {
             let _charge = charge;
             sending.await
-        });
+        };
+        // Hashing and encrypting a part is work for any processor, not for the session's thread alone.
+        self.in_flight.spawn_on(part, self.store.shutdown().runtime());
         Ok(())
     }
 }
@@ -276,6 +270,21 @@ impl Drop for Upload {
             self.store.shutdown().spawn(taking_down);
         }
     }
+}
+
+async fn put(store: Arc<Store>, path: StorePath, payload: PutPayload, mode: PutMode) -> Result<()> {
+    let put = |mode| {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        store.objects().put_opts(path.as_path(), payload.clone(), options)
+    };
+    match put(mode.clone()).await {
+        // `conditional_put = disabled`, for servers that know none: `require` has just asked, and that must do.
+        Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
+            put(PutMode::Overwrite).await.map_err(write_error)?;
+        }
+        result => drop(result.map_err(write_error)?),
+    }
+    Ok(())
 }
 
 /// Opens a multipart upload.

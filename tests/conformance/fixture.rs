@@ -109,7 +109,7 @@ impl Fixture {
         let transfer =
             TransferConfig { memory, part_size: PART as u64, upload_concurrency: 4, download_concurrency: 4 };
         let metrics = Arc::new(Metrics::new([NAME], []));
-        let shutdown = Shutdown::new();
+        let shutdown = Shutdown::new(tokio::runtime::Handle::current());
         let budget = Budget::new(usize::try_from(memory).expect("fits"), Arc::clone(&metrics));
         let configured = BTreeMap::from([(NAME.to_owned(), config)]);
         let stores =
