@@ -17,7 +17,7 @@ use crate::metrics::StoreOperation;
 impl Store {
     /// The file or directory at `path`. Where a store holds both, the file.
     pub async fn stat(&self, path: &StorePath) -> Result<Entry> {
-        self.admit(path).await?;
+        self.admit(path)?;
         if path.is_root() {
             return Ok(directory(path));
         }
@@ -29,7 +29,7 @@ impl Store {
 
     /// Whether `path` is a directory.
     pub async fn is_directory(&self, path: &StorePath) -> Result<bool> {
-        self.admit(path).await?;
+        self.admit(path)?;
         match &self.local {
             _ if path.is_root() => Ok(true),
             // Here a directory may be empty without a marker: another program made it.
@@ -47,7 +47,7 @@ impl Store {
         }
         let marker = path.join(self.marker())?;
         if let Some(local) = &self.local {
-            local.admit_file(&marker).await?;
+            local.admit_file(&marker)?;
         }
         self.objects().put(marker.as_path(), PutPayload::default()).await?;
         Ok(())

@@ -82,7 +82,7 @@ enum Entries {
 impl Store {
     /// Lists the directory at `path`, or describes the file there. Markers are never listed.
     pub async fn list(&self, path: &StorePath) -> Result<Listed> {
-        self.admit(path).await?;
+        self.admit(path)?;
         let pages = match (&self.local, &self.pages) {
             (Some(local), _) => match local.read(path).await? {
                 Some(pages) => Entries::Folder(pages),

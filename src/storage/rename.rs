@@ -21,8 +21,8 @@ pub enum Existing {
 impl Store {
     /// Gives the file at `from` the name `to`.
     pub async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<()> {
-        self.admit(from).await?;
-        self.admit(to).await?;
+        self.admit(from)?;
+        self.admit(to)?;
         let source = match self.head(from).await {
             Ok(meta) => meta,
             Err(Error::NotFound) if self.is_directory(from).await? => {
@@ -41,7 +41,7 @@ impl Store {
             return Err(Error::AlreadyExists);
         }
         if let Some(local) = &self.local {
-            local.admit_file(to).await?;
+            local.admit_file(to)?;
             self.objects().rename(from.as_path(), to.as_path()).await?;
             return local.prune_above(from).await;
         }

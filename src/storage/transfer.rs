@@ -44,7 +44,7 @@ impl Store {
         // Semantics decision: only a local folder is asked whether `path` is a directory. An object store can hold
         // both a file and a directory of one name, and asking would cost a request for every upload.
         if let Some(local) = &self.local {
-            local.admit_file(path).await?;
+            local.admit_file(path)?;
         }
         let (old, target) = match mode {
             UploadMode::Replace => (None, Target::Any),
@@ -60,7 +60,7 @@ impl Store {
 
     /// Opens the object at `path` from byte `offset` on.
     pub async fn plan_download(self: &Arc<Self>, path: &StorePath, offset: u64) -> Result<PlannedDownload> {
-        self.admit(path).await?;
+        self.admit(path)?;
         match Download::open(self, path, offset).await {
             Ok(download) => Ok(PlannedDownload { download }),
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
