@@ -32,10 +32,10 @@ const READ_TIMEOUT: &str = "120s";
 const CONNECT_TIMEOUT: &str = "5s";
 /// Kept below the five minutes for which a signed request stays valid.
 const RETRY: Duration = Duration::from_mins(3);
-/// With a backoff that grows by half each time from 100 ms this spans about a minute: the restart of a store is waited
-/// out. The client's default of ten retries that hardly grow gives up after three seconds.
-const MAX_RETRIES: usize = 14;
-const BACKOFF_BASE: f64 = 3.0;
+/// With pauses that begin at half a second and grow at random, this spans about half a minute: the restart of a store is
+/// waited out. The client's default of ten retries from a tenth of a second on mostly gives up within three seconds.
+const MAX_RETRIES: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 const S3_ENDPOINTS: [AmazonS3ConfigKey; 2] = [AmazonS3ConfigKey::Endpoint, AmazonS3ConfigKey::S3Endpoint];
 
@@ -166,7 +166,7 @@ macro_rules! cloud {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let backoff = BackoffConfig { base: BACKOFF_BASE, ..BackoffConfig::default() };
+        let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, ..BackoffConfig::default() };
         let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, backoff };
         let built = builder.with_url($config.url.as_str()).with_retry(retry).build();
         built
