@@ -35,7 +35,8 @@ pub(crate) fn passive_ports(count: u16) -> String {
     // Another run of the tests at the same time most likely begins elsewhere.
     let offset = u16::try_from(u64::from(std::process::id()) * 377 % u64::from(PORTS)).expect("below PORTS");
     let taken = NEXT.fetch_add(count, Ordering::SeqCst);
-    let start = (u32::from(offset) + u32::from(taken)) % u32::from(PORTS - count);
+    // One modulus for all, so that ranges follow each other; the last one may run beyond `PORTS`.
+    let start = (u32::from(offset) + u32::from(taken)) % u32::from(PORTS);
     let first = FIRST_PORT + u16::try_from(start).expect("below PORTS");
     format!("{first}-{}", first + count - 1)
 }
