@@ -1,6 +1,6 @@
 //! The configuration: one TOML file and the environment, read into types that cannot hold bad values.
 //!
-//! A file per section; each reads itself from a [`section::Section`], which reports every mistake with the path
+//! A file per section; each reads itself from a `section::Section`, which reports every mistake with the path
 //! of its key instead of stopping at the first.
 
 mod auth;

@@ -1,7 +1,7 @@
 //! The control front end: one libunftp server per session, over a loopback pair. The only module that names libunftp.
 //!
 //! The edge sends canonical commands with absolute paths and gets replies; libunftp logs users in, keeps the session's
-//! state, dispatches, and calls [`backend::Backend`], which moves files straight between the client's data connection
+//! state, dispatches, and calls the backend, which moves files straight between the client's data connection
 //! and the store. libunftp's own data connection is only a doorbell: it lets its state machine run.
 
 mod authenticator;
