@@ -17,6 +17,7 @@ use crate::control::Front;
 use crate::edge::{self, Edge, PassivePool};
 use crate::http::{self, Health};
 use crate::metrics::Metrics;
+use crate::net;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
 use crate::workers::Workers;
@@ -81,11 +82,11 @@ impl App {
         let auth = Arc::new(Auth::new(&config.users));
         let users = Users { auth: Arc::clone(&auth), reload: Arc::new(reload) };
 
-        let web = edge::bind(config.http.listen)
+        let web = net::bind(config.http.listen)
             .with_context(|| format!("cannot listen on {}", config.http.listen))?;
         let mut control = Vec::new();
         for &address in &config.ftp.listen {
-            control.push(edge::bind(address).with_context(|| format!("cannot listen on {address}"))?);
+            control.push(net::bind(address).with_context(|| format!("cannot listen on {address}"))?);
         }
         let passive = PassivePool::bind(&config.ftp, &config.ftp.listen, &metrics, &shutdown)
             .context("cannot listen on any port of ftp.passive_ports")?;

@@ -5,11 +5,13 @@
 
 pub mod config;
 pub mod logging;
+pub mod net;
 
 pub mod metrics;
 pub mod shutdown;
 pub mod workers;
 
+pub mod data;
 pub mod user;
 
 pub mod session;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// The modules in reading order. A module may use those in the lines above its own, and nothing else.
 const LAYERS: &[&[&str]] = &[
     &["config"],
-    &["logging", "metrics", "shutdown", "workers"],
-    &["user"],
+    &["logging", "metrics", "net", "shutdown", "workers"],
+    &["data", "user"],
     &["session"],
     &["auth"],
     &["storage"],

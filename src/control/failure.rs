@@ -2,9 +2,10 @@
 
 use unftp_core::storage::ErrorKind;
 
+use crate::data::DataError;
 use crate::files;
 use crate::metrics::TransferResult;
-use crate::session::{DataError, Failure};
+use crate::session::Failure;
 use crate::storage;
 
 /// The reply to `verb` when it fails with `error`.

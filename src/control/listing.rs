@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::data::DataConnection;
 use crate::files::Result;
-use crate::session::DataConnection;
 use crate::storage::{self, Entry, Listed};
 
 /// How a listing is written.

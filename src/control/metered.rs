@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
+use crate::data::{DataConnection, DataError};
 use crate::files;
 use crate::metrics::ByteCount;
-use crate::session::{DataConnection, DataError};
 use crate::storage;
 
 /// A data connection whose bytes are counted as they pass.

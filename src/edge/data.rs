@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::listener::rehome;
 use super::passive::Slot;
 use super::socket::ControlSocket;
-use crate::session::{Abort, DataConnection, DataError, OpenData};
+use crate::data::{Abort, DataConnection, DataError, OpenData};
+use crate::net::rehome;
 
 /// A client that does not open its data connection for this long will not.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);

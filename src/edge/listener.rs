@@ -4,35 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::Instrument;
 
 use super::socket::ControlSocket;
-use super::{Edge, canonical, connection};
+use super::{Edge, connection};
 use crate::metrics::Rejection;
+use crate::net::{ACCEPT_PAUSE, canonical, rehome};
 use crate::session::Session;
-
-/// After a failed accept, which is mostly a lack of file descriptors: time for sessions to end.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const BACKLOG: i32 = 1024;
-
-/// Listens on `address`. An IPv6 address takes no IPv4 connections, so that both can be listed.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // A restart must not wait for connections of the last process to be forgotten.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
 
 /// Accepts sessions on `listener` until draining begins.
 pub async fn serve(edge: Arc<Edge>, listener: TcpListener) {
@@ -81,11 +62,6 @@ async fn begin(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> io::Resu
     let span = session.span.clone();
     connection::run(edge, socket, session).instrument(span).await;
     Ok(())
-}
-
-/// The same connection, woken on the thread that calls this instead of the one that accepted it.
-pub(super) fn rehome(stream: TcpStream) -> io::Result<TcpStream> {
-    TcpStream::from_std(stream.into_std()?)
 }
 
 fn turn_away(edge: &Edge, stream: &TcpStream, peer: SocketAddr, reason: Rejection) {

@@ -15,11 +15,10 @@ mod socket;
 mod transfer;
 mod verb;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-pub use listener::{bind, serve};
+pub use listener::serve;
 pub use passive::PassivePool;
 pub use verb::names as verb_names;
 
@@ -45,9 +44,4 @@ impl Edge {
         let limits = Limits::new(config.max_connections, config.max_connections_per_ip);
         Self { config, front, passive, limits, workers, last_session: AtomicU64::new(0) }
     }
-}
-
-/// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

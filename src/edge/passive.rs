@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::config::{FtpConfig, PassiveHost, PeerCheck};
 use crate::metrics::{Counted, Metrics, Rejection};
+use crate::net;
 use crate::shutdown::Shutdown;
 
 /// How long a DNS name in `ftp.passive_host` may take to resolve.
@@ -49,7 +50,7 @@ impl PassivePool {
         let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for port in config.passive_ports.range() {
             let listeners: io::Result<Vec<_>> =
-                addresses.iter().map(|&address| super::listener::bind((address, port).into())).collect();
+                addresses.iter().map(|&address| net::bind((address, port).into())).collect();
             match listeners {
                 Ok(listeners) => bound.push((port, listeners)),
                 Err(error) => {
@@ -137,10 +138,10 @@ impl PassivePool {
                 // Draining sessions may still hold a slot for a transfer that has begun; the listeners end with them.
             };
             match accepted {
-                Ok((stream, peer)) => self.hand_over(port, stream, super::canonical(peer)),
+                Ok((stream, peer)) => self.hand_over(port, stream, net::canonical(peer)),
                 Err(error) => {
                     tracing::warn!(port, %error, "cannot accept a data connection");
-                    sleep(super::listener::ACCEPT_PAUSE).await;
+                    sleep(net::ACCEPT_PAUSE).await;
                 }
             }
         }

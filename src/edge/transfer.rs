@@ -15,8 +15,9 @@ use super::line::Line;
 use super::reply::reworded;
 use super::verb::Service;
 use crate::control::{Control, Reply};
+use crate::data::{Abort, AbortReason};
 use crate::files::VirtualPath;
-use crate::session::{Abort, AbortReason, Transfer, TransferKind};
+use crate::session::{Transfer, TransferKind};
 
 /// A transfer command, understood.
 pub(super) struct Request {

@@ -1,6 +1,6 @@
 //! What can go wrong with a file in a store, in terms a caller can act on.
 
-use crate::session::DataError;
+use crate::data::DataError;
 
 /// Why an operation on a store failed.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use super::download::Download;
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::upload::{Target, Upload};
-use crate::session::{Abort, DataConnection};
+use crate::data::{Abort, DataConnection};
 
 /// What an upload does to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

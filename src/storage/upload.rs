@@ -15,7 +15,7 @@ use super::budget::{Buffer, Charge, LARGEST_BUFFER};
 use super::error::{Error, Result};
 use super::local;
 use super::path::StorePath;
-use crate::session::DataConnection;
+use crate::data::DataConnection;
 
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
 /// about twice what it sent.

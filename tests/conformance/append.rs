@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bucketport::session::Abort;
+use bucketport::data::Abort;
 use bucketport::storage::UploadMode;
 use bytes::Bytes;
 use tokio::sync::Notify;

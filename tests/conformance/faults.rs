@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucketport::session::{Abort, AbortReason, DataError};
+use bucketport::data::{Abort, AbortReason, DataError};
 use bucketport::storage::{Error, Existing, UploadMode};
 use tokio::sync::Notify;
 

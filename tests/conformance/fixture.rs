@@ -8,9 +8,9 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bucketport::config::{Permissions, StoreConfig, TransferConfig};
+use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
-use bucketport::session::Abort;
 use bucketport::shutdown::Shutdown;
 use bucketport::storage::{Budget, EntryKind, Listed, Result, Store, StorePath, Stores, UploadMode};
 use bucketport::user::User;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bucketport::session::{Abort, AbortReason, DataError};
+use bucketport::data::{Abort, AbortReason, DataError};
 use bucketport::storage::UploadMode;
 use bytes::Bytes;
 use tokio::sync::Notify;
