@@ -14,5 +14,7 @@ mod listing;
 mod login;
 mod memory;
 mod operations;
+mod parameters;
+mod passwords;
 mod shutdown;
 mod transfer;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use clients::{curl, lftp, python};
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
-pub(crate) use place::{Place, on_each_store};
+pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, reset};
 pub(crate) use s3::S3Server;
 
