@@ -283,6 +283,22 @@ impl Gateway {
         line.unwrap_or_else(|| panic!("no {sample} in\n{body}")).parse().expect("a number")
     }
 
+    /// Waits until no upload runs.
+    pub(crate) fn wait_for_uploads(&self) {
+        let active =
+            ["upload", "append"].map(|d| format!("bucketport_transfers_active{{direction=\"{d}\"}}"));
+        eventually("the uploads' end", Duration::from_secs(20), || {
+            active.iter().all(|sample| self.metric(sample) < 0.5)
+        });
+    }
+
+    /// Waits until no session is left.
+    #[track_caller]
+    pub(crate) fn wait_for_sessions(&self, limit: Duration) {
+        let sessions = "bucketport_sessions{tls=\"none\"}";
+        eventually("the sessions' end", limit, || self.metric(sessions) < 0.5);
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("our own child");

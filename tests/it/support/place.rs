@@ -1,53 +1,101 @@
-//! A gateway together with a way to look into its store, so that one test serves a local folder and S3.
+//! A gateway together with a way to look into its store, so that one test serves a local folder, S3 and memory.
 
 use std::path::PathBuf;
 
-use super::{Gateway, S3Server, Setup, files_below};
+use super::{Gateway, Raw, S3Server, Setup, files_below};
 
 /// A gateway and its store.
 pub(crate) struct Place {
     pub(crate) gateway: Gateway,
-    s3: Option<S3Server>,
+    store: Store,
+}
+
+/// Where the files live, as seen from behind the gateway.
+enum Store {
+    Folder(PathBuf),
+    Bucket(S3Server),
+    /// In the gateway's memory, where only the gateway itself can look.
+    Memory,
 }
 
 impl Place {
     /// Files live in a local folder.
     pub(crate) fn local(setup: Setup) -> Self {
-        Self { gateway: setup.start(), s3: None }
+        let gateway = setup.start();
+        Self { store: Store::Folder(gateway.data()), gateway }
     }
 
     /// Files live in a bucket.
     pub(crate) fn s3(setup: Setup) -> Self {
         let server = S3Server::start();
-        Self { gateway: setup.s3(&server).start(), s3: Some(server) }
+        Self { gateway: setup.s3(&server).start(), store: Store::Bucket(server) }
     }
 
-    fn root(&self) -> PathBuf {
-        self.s3.as_ref().map_or_else(|| self.gateway.data(), S3Server::bucket)
+    /// Files live in the gateway's memory. `setup` has the user `demo`, who sees all of it.
+    pub(crate) fn memory(setup: Setup) -> Self {
+        Self { gateway: setup.at("memory:///", Vec::new()).start(), store: Store::Memory }
+    }
+
+    /// The folder that holds the objects, one file each; none for memory.
+    fn root(&self) -> Option<PathBuf> {
+        match &self.store {
+            Store::Folder(folder) => Some(folder.clone()),
+            Store::Bucket(server) => Some(server.bucket()),
+            Store::Memory => None,
+        }
     }
 
     /// The stored content; none if there is no such object.
     pub(crate) fn stored(&self, path: &str) -> Option<Vec<u8>> {
-        std::fs::read(self.root().join(path)).ok()
+        let Some(root) = self.root() else {
+            let mut raw = self.gateway.login();
+            let found = raw.ask(&format!("SIZE /{path}")).code == 213;
+            return found.then(|| raw.retr(&format!("/{path}")));
+        };
+        std::fs::read(root.join(path)).ok()
     }
 
-    /// Stores an object behind the gateway's back.
+    /// Stores an object behind the gateway's back; through it where there is no other way.
     pub(crate) fn put(&self, path: &str, content: &[u8]) {
-        let file = self.root().join(path);
+        let Some(root) = self.root() else {
+            return self.gateway.login().stor(&format!("/{path}"), content);
+        };
+        let file = root.join(path);
         std::fs::create_dir_all(file.parent().expect("it has one")).expect("a writable folder");
         std::fs::write(file, content).expect("a writable folder");
     }
 
-    /// Every object.
+    /// Every object, sorted; those in memory without markers.
     pub(crate) fn objects(&self) -> Vec<String> {
-        files_below(&self.root())
+        let Some(root) = self.root() else {
+            let mut found = Vec::new();
+            walk(&mut self.gateway.login(), "", &mut found);
+            found.sort();
+            return found;
+        };
+        files_below(&root)
     }
 
     /// What uploads that ended badly have left behind: staged files, open multipart uploads and their parts.
     pub(crate) fn left_over(&self) -> Vec<String> {
-        let mut left = self.s3.as_ref().map(S3Server::open_uploads).unwrap_or_default();
+        let mut left = match &self.store {
+            Store::Bucket(server) => server.open_uploads(),
+            Store::Folder(_) | Store::Memory => Vec::new(),
+        };
         left.extend(self.objects().into_iter().filter(|name| name.contains('#')));
         left
+    }
+}
+
+/// Adds the files below `folder`, which is empty for the root and else ends in a slash.
+fn walk(raw: &mut Raw, folder: &str, found: &mut Vec<String>) {
+    for line in raw.list(&format!("MLSD /{folder}")) {
+        let (facts, name) = line.split_once(' ').expect("a space before the name");
+        if facts.contains("type=dir;") {
+            walk(raw, &format!("{folder}{name}/"), found);
+        } else {
+            found.push(format!("{folder}{name}"));
+        }
     }
 }
 
@@ -63,4 +111,14 @@ macro_rules! on_each_store {
     };
 }
 
-pub(crate) use on_each_store;
+/// Like `on_each_store`, and one in memory.
+macro_rules! on_each_store_and_in_memory {
+    ($setup:expr; $($name:ident)*) => {
+        $crate::support::on_each_store! { $setup; $($name)* }
+        mod memory {
+            $(#[test] fn $name() { super::$name(&$crate::support::Place::memory($setup)); })*
+        }
+    };
+}
+
+pub(crate) use {on_each_store, on_each_store_and_in_memory};
