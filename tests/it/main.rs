@@ -11,6 +11,7 @@ mod during;
 mod facts;
 mod failure;
 mod garbage;
+mod killed;
 mod listing;
 mod login;
 mod memory;

@@ -2,6 +2,7 @@
 
 mod clients;
 mod gateway;
+mod killed;
 mod place;
 mod raw;
 mod s3;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use clients::{curl, lftp, python};
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
+pub(crate) use killed::{Killed, killed};
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, reset};
 pub(crate) use s3::S3Server;
