@@ -19,5 +19,6 @@ mod names;
 mod operations;
 mod parameters;
 mod passwords;
+mod pipeline;
 mod shutdown;
 mod transfer;

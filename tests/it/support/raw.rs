@@ -251,6 +251,11 @@ impl Raw {
         reset(self.reader.get_ref());
     }
 
+    /// Another handle to send with, for a thread of its own.
+    pub(crate) fn sender(&self) -> TcpStream {
+        self.stream().try_clone().expect("a live socket")
+    }
+
     fn stream(&self) -> &TcpStream {
         self.reader.get_ref()
     }
