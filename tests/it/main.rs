@@ -11,6 +11,7 @@ mod during;
 mod facts;
 mod failure;
 mod garbage;
+mod hanging_store;
 mod killed;
 mod listing;
 mod login;

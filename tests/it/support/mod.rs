@@ -2,6 +2,7 @@
 
 mod clients;
 mod gateway;
+mod hanging;
 mod killed;
 mod place;
 mod raw;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use clients::{curl, lftp, python};
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
+pub(crate) use hanging::{Trouble, TroubledS3};
 pub(crate) use killed::{Killed, killed};
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, reset};
