@@ -4,6 +4,7 @@ mod support;
 
 mod clients;
 mod concurrency;
+mod devices;
 mod dialects;
 mod dialogue;
 mod directories;

@@ -1,6 +1,7 @@
 //! What the tests share: the gateway under test, a raw FTP client, real FTP clients, and an S3 server.
 
 mod clients;
+mod dialogue;
 mod gateway;
 mod hanging;
 mod killed;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use clients::{curl, lftp, python};
+pub(crate) use dialogue::Home;
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
 pub(crate) use killed::{Killed, killed};

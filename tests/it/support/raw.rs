@@ -122,6 +122,14 @@ impl Raw {
         }
     }
 
+    /// The gateway ends the connection without another word and without a reset.
+    #[track_caller]
+    pub(crate) fn ends_in_order(&mut self) {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).expect("an orderly end");
+        assert_eq!(rest, "");
+    }
+
     /// Nothing comes for this long.
     #[track_caller]
     pub(crate) fn silent_for(&mut self, time: Duration) {
