@@ -1,7 +1,6 @@
 //! Puts the parts together, runs them, and stops them in two stages.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,6 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::sleep;
 
 use crate::auth::Auth;
 use crate::config::{Config, ConfigErrors, Reload};
@@ -18,6 +16,8 @@ use crate::edge::{self, Edge, PassivePool};
 use crate::http::{self, Health};
 use crate::metrics::Metrics;
 use crate::net;
+use crate::reload::Reloader;
+use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
 use crate::workers::Workers;
@@ -26,52 +26,66 @@ use crate::workers::Workers;
 const CLEAN_UP: Duration = Duration::from_secs(20);
 /// The same after a second signal: whoever sends it does not want to wait.
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
-/// How often the users file is looked at. Polling sees every way in which Kubernetes and editors replace a file.
-const USERS_FILE_PERIOD: Duration = Duration::from_secs(2);
 
 /// Finds what parsing alone cannot: options that a store does not have.
-pub fn check(config: &Config) -> Result<(), ConfigErrors> {
+pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
     let errors = storage::check(&config.stores);
     if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Runs the gateway until a signal stops it.
-pub async fn run(config: Config, reload: Reload) -> anyhow::Result<()> {
+/// Runs the gateway until a signal stops it. Fails if it cannot start, and if a part of it ends on its own.
+pub(crate) async fn run(config: Config, reload: Reload) -> anyhow::Result<()> {
     let signals = Signals::new().context("cannot listen for signals")?;
-    let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-    let app = App::build(config, reload)?;
-    app.serve(signals, hangup).await;
-    Ok(())
+    App::build(config, reload).await?.serve(signals).await
 }
 
-/// The signals that stop the process.
+/// The signals that the process heeds.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn stop(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
+
+    /// Resolves at the next signal to stop.
+    async fn stop(&mut self) {
+        while self.next().await != Asked::Stop {}
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
 }
 
 /// Everything that runs.
 struct App {
     shutdown: Shutdown,
-    users: Users,
+    sessions: Sessions,
+    reloader: Reloader,
     drain_timeout: Duration,
 }
 
 impl App {
-    fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
+    async fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
         let shutdown = Shutdown::new(Handle::current());
         let metrics = Arc::new(Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names()));
         let memory = usize::try_from(config.transfer.memory).context("transfer.memory")?;
@@ -80,7 +94,9 @@ impl App {
             .map_err(ConfigErrors)
             .context("cannot use the stores")?;
         let auth = Arc::new(Auth::new(&config.users));
-        let users = Users { auth: Arc::clone(&auth), reload: Arc::new(reload) };
+        let reloader = Reloader::watch(Arc::clone(&auth), reload).await;
+        let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
+        let workers = Arc::new(Workers::start().context("cannot start threads")?);
 
         let web = net::bind(config.http.listen)
             .with_context(|| format!("cannot listen on {}", config.http.listen))?;
@@ -88,12 +104,12 @@ impl App {
         for &address in &config.ftp.listen {
             control.push(net::bind(address).with_context(|| format!("cannot listen on {address}"))?);
         }
-        let passive = PassivePool::bind(&config.ftp, &config.ftp.listen, &metrics, &shutdown)
+        let passive = PassivePool::bind(&config.ftp, &config.ftp.listen, &workers, &metrics, &shutdown)
             .context("cannot listen on any port of ftp.passive_ports")?;
 
         let health = Health::watch(&stores, &shutdown);
         announce("http", &web);
-        shutdown.spawn_service({
+        shutdown.spawn_service("http server", {
             let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
             async move {
                 if let Err(error) = http::serve(web, metrics, health, shutdown).await {
@@ -102,42 +118,38 @@ impl App {
             }
         });
         let drain_timeout = config.ftp.drain_timeout;
-        let front = Front { auth, stores, metrics, shutdown: shutdown.clone() };
-        let workers = Workers::start().context("cannot start threads")?;
-        let edge = Arc::new(Edge::new(config.ftp, front, passive, workers));
+        let front = Front::new(auth, stores, metrics, shutdown.clone()).context("cannot use loopback")?;
+        let edge = Arc::new(Edge::new(config.ftp, front, passive, sessions.clone(), workers));
         for listener in control {
             announce("ftp", &listener);
-            shutdown.spawn_service(edge::serve(Arc::clone(&edge), listener));
+            shutdown.spawn_service("ftp listener", edge::serve(Arc::clone(&edge), listener));
         }
-        Ok(Self { shutdown, users, drain_timeout })
+        Ok(Self { shutdown, sessions, reloader, drain_timeout })
     }
 
-    /// Runs until told to stop, then drains, then stops.
-    async fn serve(self, mut signals: Signals, mut hangup: Signal) {
-        let mut watched = self.users.file_content().await;
+    /// Runs until told to stop, or until a service ends on its own; then drains, then stops.
+    async fn serve(mut self, mut signals: Signals) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                () = signals.stop() => break,
-                _ = hangup.recv() => {
-                    tracing::info!("reloading users");
-                    self.users.reload().await;
-                }
-                () = sleep(USERS_FILE_PERIOD), if self.users.reload.users_file().is_some() => {
-                    let now = self.users.file_content().await;
-                    if now != watched {
-                        tracing::info!("users file changed");
-                        self.users.reload().await;
-                        watched = now;
+                asked = signals.next() => match asked {
+                    Asked::Stop => break,
+                    Asked::Reload => {
+                        tracing::info!("reloading users");
+                        self.reloader.reload().await;
                     }
-                }
+                },
+                () = self.shutdown.failed() => break,
+                () = self.reloader.follow() => {}
             }
         }
-        tracing::info!(drain_timeout = ?self.drain_timeout, "draining");
+        let sessions = self.sessions.views();
+        let busy = sessions.iter().filter(|session| session.activity.is_some()).count();
+        tracing::info!(drain_timeout = ?self.drain_timeout, sessions = sessions.len(), busy, "draining");
         self.shutdown.begin_drain();
         let again = tokio::select! {
             done = self.shutdown.work_done(self.drain_timeout) => {
                 if !done {
-                    tracing::warn!("drain timeout reached, aborting what is left");
+                    self.tell_what_is_left();
                 }
                 false
             }
@@ -154,6 +166,25 @@ impl App {
         } else {
             tracing::warn!("stopped before everything was cleaned up");
         }
+        anyhow::ensure!(!self.shutdown.is_failed(), "a service ended on its own");
+        Ok(())
+    }
+
+    fn tell_what_is_left(&self) {
+        tracing::warn!("drain timeout reached, aborting what is left");
+        for session in self.sessions.views() {
+            let activity = session.activity.as_ref();
+            tracing::warn!(
+                id = session.id,
+                peer = %session.peer,
+                user = session.user,
+                age = ?session.age,
+                verb = activity.map(|activity| activity.operation.verb()),
+                path = activity.map(|activity| tracing::field::display(&activity.path)),
+                bytes = activity.map(|activity| activity.moved()),
+                "session aborted"
+            );
+        }
     }
 }
 
@@ -168,33 +199,5 @@ async fn or_signal(done: impl Future<Output = bool>, signals: &mut Signals) -> b
 fn announce(what: &str, listener: &TcpListener) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "{what} listening");
-    }
-}
-
-/// The users, and where they come from.
-struct Users {
-    auth: Arc<Auth>,
-    reload: Arc<Reload>,
-}
-
-impl Users {
-    /// Reads the users again; with errors, those that are in force stay.
-    async fn reload(&self) {
-        let (auth, reload) = (Arc::clone(&self.auth), Arc::clone(&self.reload));
-        let reloading = tokio::task::spawn_blocking(move || {
-            let users = reload.users()?;
-            auth.replace_users(&users);
-            Ok::<_, ConfigErrors>(users.len())
-        });
-        match reloading.await {
-            Ok(Ok(users)) => tracing::info!(users, "users reloaded"),
-            Ok(Err(errors)) => tracing::error!(%errors, "users not reloaded, the old ones stay"),
-            Err(error) => tracing::error!(%error, "users not reloaded, the old ones stay"),
-        }
-    }
-
-    async fn file_content(&self) -> Option<Vec<u8>> {
-        let path: PathBuf = self.reload.users_file()?.to_owned();
-        tokio::fs::read(path).await.ok()
     }
 }

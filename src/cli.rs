@@ -11,7 +11,8 @@ use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, ConfigErrors, Loaded, Origin};
-use crate::{app, auth, logging};
+use crate::hashes::PasswordHash;
+use crate::{app, logging};
 
 /// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
 const USAGE: u8 = 64;
@@ -151,7 +152,7 @@ fn welcome(loaded: &Loaded) -> Option<String> {
 fn hash_password() -> ExitCode {
     match read_password() {
         Ok(password) => {
-            println!("{}", auth::hash_password(&password));
+            println!("{}", PasswordHash::make(&password).expose_secret());
             ExitCode::SUCCESS
         }
         Err(error) => refuse(format!("{error:#}")),

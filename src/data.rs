@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Opens data connections. The edge implements it; control's backend calls it when the transfer can really begin.
 #[async_trait]
-pub trait OpenData: Send + std::fmt::Debug {
+pub trait OpenData: Send + Sync + std::fmt::Debug {
     /// Waits for the client's data connection and announces the transfer with 150.
     async fn open(self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError>;
 }
@@ -95,6 +95,18 @@ impl Abort {
     /// Whether the transfer is to give up.
     pub fn is_requested(&self) -> bool {
         self.token.is_cancelled()
+    }
+
+    /// What `work` comes to, or the error of giving up when that is asked for first; `work` is dropped then.
+    pub async fn unless_requested<T, E: From<DataError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::select! {
+            biased;
+            () = self.requested() => Err(self.error().into()),
+            done = work => done,
+        }
     }
 
     /// The error that a data connection reports for it.

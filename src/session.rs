@@ -1,23 +1,30 @@
-//! What the layers share about one session. It does no I/O: the edge puts in what it knows of the client, control's
-//! backend takes it out when libunftp calls, and the reason of a failure travels back the same way.
+//! What the layers share about one session. It does no I/O: the edge puts in the command that it passes on, control
+//! takes it out when libunftp calls, and the reply that the client deserves travels back the same way.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tracing::Span;
 
 use crate::data::{Abort, OpenData};
+use crate::facts::Facts;
+use crate::path::VirtualPath;
+use crate::reply::Reply;
 use crate::user::User;
 
 /// One client's control connection, from accept to close.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     /// Unique in the process; in every log line of the session.
     pub id: u64,
     /// The client's end of the control connection.
     pub peer: SocketAddr,
     /// Our end of it.
     pub local: SocketAddr,
+    /// When it was accepted.
+    pub began: Instant,
     /// The span that every log line of the session stands in.
     pub span: Span,
     state: Mutex<State>,
@@ -26,60 +33,74 @@ pub struct Session {
 #[derive(Debug, Default)]
 struct State {
     user: Option<Arc<User>>,
-    verb: &'static str,
-    transfer: Option<Transfer>,
-    failure: Option<Failure>,
+    facts: Facts,
+    pending: Option<Pending>,
+    activity: Option<Activity>,
+    outcome: Option<Reply>,
 }
 
 impl Session {
     /// A session nobody has logged in to.
-    pub fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Self {
         let span = tracing::info_span!("session", id, peer = %peer, user = tracing::field::Empty);
-        Self { id, peer, local, span, state: Mutex::default() }
+        Self { id, peer, local, began: Instant::now(), span, state: Mutex::default() }
     }
 
     /// Who is logged in.
-    pub fn user(&self) -> Option<Arc<User>> {
+    pub(crate) fn user(&self) -> Option<Arc<User>> {
         self.state().user.clone()
     }
 
     /// Makes the session `user`'s.
-    pub fn log_in(&self, user: Arc<User>) {
+    pub(crate) fn log_in(&self, user: Arc<User>) {
         self.span.record("user", user.name.as_str());
         self.state().user = Some(user);
     }
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).
-    pub fn log_out(&self) {
+    pub(crate) fn log_out(&self) {
         *self.state() = State::default();
     }
 
-    /// A command is about to be passed to control: what it is, and the transfer that belongs to it.
-    pub fn begin(&self, verb: &'static str, transfer: Option<Transfer>) {
+    /// The facts that MLST and MLSD show.
+    pub(crate) fn facts(&self) -> Facts {
+        self.state().facts
+    }
+
+    /// Selects the facts that MLST and MLSD show (RFC 3659 section 7.9).
+    pub(crate) fn select_facts(&self, facts: Facts) {
+        self.state().facts = facts;
+    }
+
+    /// A command is about to be passed to control.
+    pub(crate) fn begin(&self, pending: Pending) {
         let mut state = self.state();
-        state.verb = verb;
-        state.transfer = transfer;
-        state.failure = None;
+        state.activity = Some(pending.activity());
+        state.pending = Some(pending);
+        state.outcome = None;
     }
 
-    /// The command that control is working on.
-    pub fn verb(&self) -> &'static str {
-        self.state().verb
+    /// The command that control is to work on; only the first caller gets it.
+    pub(crate) fn take_pending(&self) -> Option<Pending> {
+        self.state().pending.take()
     }
 
-    /// The transfer of the running command; only the first caller gets it.
-    pub fn take_transfer(&self) -> Option<Transfer> {
-        self.state().transfer.take()
+    /// What the session is doing in its files.
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        self.state().activity.clone()
     }
 
-    /// States why the running command fails.
-    pub fn fail(&self, failure: Failure) {
-        self.state().failure = Some(failure);
+    /// States the reply to the running command, where libunftp's own would not do.
+    pub(crate) fn answer(&self, reply: Reply) {
+        self.state().outcome = Some(reply);
     }
 
-    /// Why the running command failed, if a reason was stated.
-    pub fn take_failure(&self) -> Option<Failure> {
-        self.state().failure.take()
+    /// The command has ended: the reply that was stated for it.
+    pub(crate) fn finish(&self) -> Option<Reply> {
+        let mut state = self.state();
+        state.pending = None;
+        state.activity = None;
+        state.outcome.take()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -88,46 +109,182 @@ impl Session {
     }
 }
 
-/// The reply that a failed command deserves: its code (RFC 959 section 4.2) and one line for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The three-digit reply code.
-    pub code: u16,
-    /// What went wrong, in the user's terms; nothing internal.
-    pub text: String,
+/// What control does for a client, named after the verb that asks for it. Other spellings of a verb (XMKD, STOU) are
+/// the same operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Cwd,
+    Mkd,
+    Rmd,
+    Dele,
+    Rnfr,
+    Rnto,
+    Size,
+    Mdtm,
+    Mlst,
+    Stat,
+    Stor,
+    Appe,
+    Retr,
+    List,
+    Nlst,
+    Mlsd,
 }
 
-/// A transfer that the edge has prepared.
+impl Operation {
+    /// The verb, as control and the log know it.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Cwd => "CWD",
+            Self::Mkd => "MKD",
+            Self::Rmd => "RMD",
+            Self::Dele => "DELE",
+            Self::Rnfr => "RNFR",
+            Self::Rnto => "RNTO",
+            Self::Size => "SIZE",
+            Self::Mdtm => "MDTM",
+            Self::Mlst => "MLST",
+            Self::Stat => "STAT",
+            Self::Stor => "STOR",
+            Self::Appe => "APPE",
+            Self::Retr => "RETR",
+            Self::List => "LIST",
+            Self::Nlst => "NLST",
+            Self::Mlsd => "MLSD",
+        }
+    }
+
+    /// What it does with the name that it is given.
+    const fn names(self) -> Names {
+        match self {
+            Self::Stor | Self::Appe | Self::Rnto => Names::FileToWrite,
+            Self::Cwd
+            | Self::Mkd
+            | Self::Rmd
+            | Self::Dele
+            | Self::Rnfr
+            | Self::Size
+            | Self::Mdtm
+            | Self::Mlst
+            | Self::Stat
+            | Self::Retr
+            | Self::List
+            | Self::Nlst
+            | Self::Mlsd => Names::Other,
+        }
+    }
+
+    /// The reply code when the name is no good: 553 exists only for commands that write a file (RFC 959 section 5.4).
+    pub(crate) const fn name_refused(self) -> u16 {
+        match self.names() {
+            Names::FileToWrite => 553,
+            Names::Other => 550,
+        }
+    }
+
+    /// Whether its name is that of a file, so that a slash at the end is a mistake.
+    pub(crate) const fn writes_file(self) -> bool {
+        matches!(self.names(), Names::FileToWrite)
+    }
+
+    /// Whether it moves something over a data connection.
+    pub(crate) const fn has_data_connection(self) -> bool {
+        match self {
+            Self::Stor | Self::Appe | Self::Retr | Self::List | Self::Nlst | Self::Mlsd => true,
+            Self::Cwd
+            | Self::Mkd
+            | Self::Rmd
+            | Self::Dele
+            | Self::Rnfr
+            | Self::Rnto
+            | Self::Size
+            | Self::Mdtm
+            | Self::Mlst
+            | Self::Stat => false,
+        }
+    }
+
+    /// Whether it takes a file from the client.
+    pub(crate) const fn is_upload(self) -> bool {
+        matches!(self, Self::Stor | Self::Appe)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    FileToWrite,
+    Other,
+}
+
+/// A command that the edge passes on.
 #[derive(Debug)]
-pub struct Transfer {
-    /// What is to be moved.
-    pub kind: TransferKind,
+pub(crate) struct Pending {
+    /// What is to be done.
+    pub operation: Operation,
+    /// With what: absolute and normal.
+    pub path: VirtualPath,
+    /// What RNFR named, for RNTO.
+    pub from: Option<VirtualPath>,
+    /// Tells it to give up.
+    pub abort: Abort,
+    /// Bytes of the file that have crossed the data connection.
+    pub moved: Arc<AtomicU64>,
+    /// For what needs a data connection.
+    pub transfer: Option<Transfer>,
+}
+
+impl Pending {
+    /// A command without a data connection.
+    pub(crate) fn new(operation: Operation, path: VirtualPath) -> Self {
+        Self { operation, path, from: None, abort: Abort::new(), moved: Arc::default(), transfer: None }
+    }
+
+    fn activity(&self) -> Activity {
+        Activity { operation: self.operation, path: self.path.clone(), moved: Arc::clone(&self.moved) }
+    }
+}
+
+/// The part of a command that concerns its data connection.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// From REST (RFC 3659 section 5): where the file begins to be sent or replaced.
+    pub offset: u64,
+    /// The argument as the client gave it, which NLST's names begin with.
+    pub argument: String,
     /// Opens the client's data connection, once.
     pub opener: Box<dyn OpenData>,
-    /// Tells the transfer to give up.
-    pub abort: Abort,
 }
 
-/// What a transfer moves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TransferKind {
-    /// STOR and STOU, from byte `offset` of an existing file on if that is not 0 (REST, RFC 3659 section 5).
-    Store {
-        /// How many of the old file's bytes stay.
-        offset: u64,
-    },
-    /// APPE.
-    Append,
-    /// RETR.
-    Retrieve {
-        /// The first byte sent.
-        offset: u64,
-    },
-    /// LIST, NLST, MLSD.
-    List {
-        /// Only names that match this pattern of the shell's kind.
-        pattern: Option<String>,
-        /// What NLST puts before each name.
-        prefix: String,
-    },
+/// What a session is doing, for those who look on.
+#[derive(Clone, Debug)]
+pub(crate) struct Activity {
+    /// What is being done.
+    pub operation: Operation,
+    /// With what.
+    pub path: VirtualPath,
+    moved: Arc<AtomicU64>,
+}
+
+impl Activity {
+    /// Bytes of the file that have crossed the data connection.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_taken_once_and_its_reply_as_well() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 21));
+        let session = Session::new(1, address, address);
+        session.begin(Pending::new(Operation::Size, VirtualPath::root()));
+        assert!(session.take_pending().is_some() && session.take_pending().is_none());
+        session.answer(Reply::new(550, "no"));
+        assert!(session.activity().is_some());
+        assert_eq!(session.finish(), Some(Reply::new(550, "no")));
+        assert!(session.finish().is_none() && session.activity().is_none());
+    }
 }

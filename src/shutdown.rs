@@ -1,8 +1,10 @@
 //! The two stages of stopping: drain (finish what runs, begin nothing) and stop (abort what is left).
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +17,7 @@ pub struct Shutdown {
     stop: CancellationToken,
     work: TaskTracker,
     services: TaskTracker,
+    failed: CancellationToken,
     runtime: Handle,
 }
 
@@ -27,6 +30,7 @@ impl Shutdown {
             stop: CancellationToken::new(),
             work: TaskTracker::new(),
             services: TaskTracker::new(),
+            failed: CancellationToken::new(),
             runtime,
         }
     }
@@ -85,13 +89,40 @@ impl Shutdown {
         self.work.spawn_on(future, runtime)
     }
 
-    /// Runs what serves the work and goes on until the second stage, such as a listener.
-    pub fn spawn_service<F>(&self, future: F) -> JoinHandle<F::Output>
+    /// Runs what serves the work and goes on until the second stage, such as a listener. If it ends before the first,
+    /// by itself or in a panic, the process cannot do its work any more: [`Shutdown::failed`] tells.
+    pub fn spawn_service<F>(&self, name: &'static str, future: F)
     where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
     {
-        self.services.spawn_on(future, &self.runtime)
+        self.spawn_service_on(name, future, &self.runtime);
+    }
+
+    /// Like [`Shutdown::spawn_service`], on another runtime.
+    pub fn spawn_service_on<F>(&self, name: &'static str, future: F, runtime: &Handle)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let shutdown = self.clone();
+        let service = async move {
+            // The runtime has told of a panic on standard error.
+            let panicked = AssertUnwindSafe(future).catch_unwind().await.is_err();
+            if !shutdown.is_draining() {
+                tracing::error!(service = name, panicked, "a service ended on its own");
+                shutdown.failed.cancel();
+            }
+        };
+        self.services.spawn_on(service, runtime);
+    }
+
+    /// Resolves when a service has ended on its own.
+    pub async fn failed(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Whether a service has ended on its own.
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_cancelled()
     }
 
     /// Waits until all work has ended, for `limit` at most; tells whether it has.
@@ -106,5 +137,30 @@ impl Shutdown {
         let all = async { tokio::join!(self.work.wait(), self.services.wait()) };
         self.work.close();
         tokio::time::timeout(limit, all).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_service_that_ends_on_its_own_is_a_failure() {
+        for panics in [false, true] {
+            let shutdown = Shutdown::new(Handle::current());
+            shutdown.spawn_service("test", async move { assert!(!panics, "expected by the test") });
+            tokio::time::timeout(Duration::from_secs(5), shutdown.failed()).await.expect("told");
+            assert!(shutdown.is_failed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_ends_while_stopping_is_none() {
+        let shutdown = Shutdown::new(Handle::current());
+        let stage = shutdown.clone();
+        shutdown.spawn_service("test", async move { stage.draining().await });
+        shutdown.stop_now();
+        assert!(shutdown.all_done(Duration::from_secs(5)).await);
+        assert!(!shutdown.is_failed());
     }
 }

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::config::UserConfig;
-pub use crate::config::{Permission, Permissions};
+use crate::config::Permissions;
+use crate::config::{OnControlLost, UserConfig};
 
 /// A known user. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub(crate) struct User {
     /// The name given with USER.
     pub name: String,
     /// The store that holds the user's files.
@@ -22,11 +22,13 @@ pub struct User {
     pub permissions: Permissions,
     /// Networks that the user may log in from; empty for anywhere.
     pub allow_from: Vec<IpNet>,
+    /// What becomes of uploads whose control connection ended with them; none is the gateway's own setting.
+    pub on_control_lost: Option<OnControlLost>,
 }
 
 impl User {
     /// Whether the user may log in from this address. An IPv4 client of an IPv6 socket counts as IPv4.
-    pub fn allows(&self, peer: IpAddr) -> bool {
+    pub(crate) fn allows(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(&peer))
     }
@@ -46,6 +48,7 @@ impl From<&UserConfig> for User {
             home: config.home.clone(),
             permissions: config.permissions,
             allow_from: config.allow_from.clone(),
+            on_control_lost: config.on_control_lost,
         }
     }
 }
@@ -61,6 +64,7 @@ mod tests {
             home: String::new(),
             permissions: Permissions::all(),
             allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
+            on_control_lost: None,
         }
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// One single-threaded runtime for each processor. Dropping it ends them and whatever runs on them.
 #[derive(Debug)]
-pub struct Workers {
+pub(crate) struct Workers {
     handles: Vec<Handle>,
     next: AtomicUsize,
     _end: DropGuard,
@@ -22,7 +22,7 @@ pub struct Workers {
 
 impl Workers {
     /// Starts the threads.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let end = CancellationToken::new();
         let mut handles = Vec::new();
         for number in 0..thread::available_parallelism()?.get() {
@@ -38,9 +38,18 @@ impl Workers {
         Ok(Self { handles, next: AtomicUsize::new(0), _end: end.drop_guard() })
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.handles.len()
+    }
+
     /// The thread for the next session: each in turn.
-    pub fn next(&self) -> &Handle {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        &self.handles[turn % self.handles.len()]
+    pub(crate) fn next(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.handles.len()
+    }
+
+    /// The runtime of thread `index`.
+    pub(crate) fn handle(&self, index: usize) -> &Handle {
+        &self.handles[index]
     }
 }

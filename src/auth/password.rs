@@ -3,14 +3,13 @@
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::config::{Credential, PasswordSource, is_bcrypt};
+use crate::config::{Credential, PasswordSource};
+use crate::hashes::PasswordHash;
 
 /// How one user's password is verified. Debug output shows no secret.
 #[derive(Debug)]
 pub(super) enum Verifier {
-    /// Argon2, scrypt or PBKDF2, as a PHC string.
-    Phc(SecretString),
-    Bcrypt(SecretString),
+    Hash(PasswordHash),
     Plain(SecretString),
     /// Accepts no password.
     Nothing,
@@ -20,20 +19,29 @@ impl Verifier {
     /// Reads the password's file, if that is where it is.
     pub(super) fn from_source(source: &PasswordSource) -> Result<Self, String> {
         Ok(match source.credential()? {
-            Credential::Hash(hash) if is_bcrypt(hash.expose_secret()) => Self::Bcrypt(hash),
-            Credential::Hash(hash) => Self::Phc(hash),
+            Credential::Hash(hash) => Self::Hash(hash),
             Credential::Plain(password) => Self::Plain(password),
         })
     }
 
-    /// Whether the password is right. Slow on purpose: tens of milliseconds and more of one core for a hash.
+    /// Whether the password is right. Slow on purpose: tens of milliseconds and more of one core for a hash. The empty
+    /// password opens nothing, whatever is configured.
     pub(super) fn verify(&self, given: &SecretString) -> bool {
         let given = given.expose_secret();
-        match self {
-            Self::Phc(hash) => password_auth::verify_password(given, hash.expose_secret()).is_ok(),
-            Self::Bcrypt(hash) => bcrypt::verify(given, hash.expose_secret()).unwrap_or(false),
+        let matches = match self {
+            Self::Hash(hash) => hash.matches(given),
             Self::Plain(password) => is_same(given.as_bytes(), password.expose_secret().as_bytes()),
             Self::Nothing => false,
+        };
+        // Looked at last, so that it takes the same time as any other wrong password.
+        matches && !given.is_empty()
+    }
+
+    /// Whether verifying is a matter of microseconds.
+    pub(super) fn is_quick(&self) -> bool {
+        match self {
+            Self::Hash(_) => false,
+            Self::Plain(_) | Self::Nothing => true,
         }
     }
 }
@@ -43,11 +51,6 @@ fn is_same(given: &[u8], password: &[u8]) -> bool {
     let stretched: Vec<u8> = password.iter().copied().cycle().take(given.len()).collect();
     // Only with equal lengths is the stretched password the password itself.
     (stretched.as_slice().ct_eq(given) & given.len().ct_eq(&password.len())).into()
-}
-
-/// An argon2id hash with a fresh salt, for `password_hash`.
-pub fn hash_password(password: &SecretString) -> String {
-    password_auth::generate_hash(password.expose_secret())
 }
 
 #[cfg(test)]
@@ -61,6 +64,10 @@ mod tests {
         for wrong in ["", "trüstno", "trüstno11", "trüstno1trüstno1", "Trüstno1", "trüstno1 "] {
             assert!(!verifier.verify(&wrong.into()), "{source:?} accepts {wrong:?}");
         }
+    }
+
+    fn hash_password(password: &SecretString) -> String {
+        PasswordHash::make(password).expose_secret().to_owned()
     }
 
     fn hash(text: &str) -> PasswordSource {
@@ -96,10 +103,20 @@ mod tests {
 
     #[test]
     fn bcrypt_of_every_age() {
-        let made = bcrypt::hash("trüstno1", 4).expect("a legal cost");
+        let made = "$2b$04$PBpFLWegS06qG2PFSGYRxOSRq6iLkmbeCdFAKiTSNDe7RNLgzw8CG";
         for prefix in ["$2a$", "$2b$", "$2y$"] {
             check(&hash(&format!("{prefix}{}", &made[4..])));
         }
+    }
+
+    #[test]
+    fn the_empty_password_opens_nothing() {
+        let bcrypt = "$2b$04$nwHIfmJ.uTMzy3kNVdTjJebWnPqe2BYvK7/WNYtXRwK6UwJuv2UeG";
+        for made in [&hash_password(&"".into()), bcrypt] {
+            let verifier = Verifier::from_source(&hash(made)).expect("a supported credential");
+            assert!(!verifier.verify(&"".into()), "{made}");
+        }
+        assert!(Verifier::from_source(&PasswordSource::Plain("".into())).is_err());
     }
 
     #[test]

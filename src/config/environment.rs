@@ -7,19 +7,13 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::error::Report;
+use super::error::{Override, Report};
 
 /// The variables that matter to the configuration, by name.
 pub type Environment = BTreeMap<String, String>;
 
 const PREFIX: &str = "BUCKETPORT_";
 const SEPARATOR: &str = "__";
-
-/// A key that the environment has set, and the variable that did it.
-pub(super) struct Override {
-    pub(super) key: String,
-    pub(super) variable: String,
-}
 
 /// This process's variables whose names begin with `BUCKETPORT_`.
 ///

@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::environment::Override;
-
 /// One mistake: where it is, and what is wrong there. The message never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
@@ -44,6 +42,12 @@ impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
         Self(vec![error])
     }
+}
+
+/// A key that the environment has set, and the variable that did it.
+pub(super) struct Override {
+    pub(super) key: String,
+    pub(super) variable: String,
 }
 
 /// Collects mistakes while the sections are read, and knows which keys the environment has set.

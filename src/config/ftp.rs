@@ -35,6 +35,20 @@ pub struct FtpConfig {
     pub max_connections: usize,
     /// Control connections at one time from one address. At least one.
     pub max_connections_per_ip: usize,
+    /// What becomes of an upload that ended in order although its control connection ended with it; a user may have a
+    /// setting of their own.
+    pub on_control_lost: OnControlLost,
+}
+
+/// What becomes of an upload whose data connection ended in order, although the control connection ended with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnControlLost {
+    /// It is thrown away: the client may have been killed in the middle of the file.
+    #[default]
+    Discard,
+    /// It is kept, for devices that hang up without waiting for the reply.
+    Keep,
 }
 
 /// Who may open a session's data connection.
@@ -81,6 +95,7 @@ impl FtpConfig {
             drain_timeout: timeout(&mut section, "drain_timeout", Duration::from_mins(5)),
             max_connections: section.checked("max_connections", 10_000, at_least_one),
             max_connections_per_ip: section.checked("max_connections_per_ip", 100, at_least_one),
+            on_control_lost: section.field("on_control_lost", OnControlLost::default()),
         };
         section.finish();
         config

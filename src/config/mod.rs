@@ -6,6 +6,7 @@
 mod auth;
 mod environment;
 mod error;
+mod file;
 mod ftp;
 mod http;
 mod load;
@@ -27,13 +28,13 @@ use toml::Table;
 pub use auth::AuthConfig;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use ftp::{AsciiMode, FtpConfig, PeerCheck};
+pub use ftp::{AsciiMode, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
 pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassivePorts};
 pub use permissions::{Permission, Permissions};
-pub use secret::{Credential, PasswordSource, check_hash, is_bcrypt};
+pub use secret::{Credential, PasswordSource};
 pub use stores::StoreConfig;
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
@@ -64,7 +65,7 @@ pub struct Config {
 impl Config {
     /// Reads a configuration from text, with these variables laid over it.
     pub fn parse(text: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
-        let table = load::parse_table(text).map_err(|message| ConfigError::new("configuration", message))?;
+        let table = file::parse_table(text).map_err(|message| ConfigError::new("configuration", message))?;
         Self::read(table, environment)
     }
 

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Table;
 
 use super::error::Report;
-use super::load::read_table;
+use super::file::read_table;
+use super::ftp::OnControlLost;
 use super::permissions::Permissions;
 use super::secret::PasswordSource;
 use super::section::Section;
@@ -30,6 +31,8 @@ pub struct UserConfig {
     pub permissions: Permissions,
     /// Networks that the user may log in from; empty for anywhere.
     pub allow_from: Vec<IpNet>,
+    /// Instead of `ftp.on_control_lost`.
+    pub on_control_lost: Option<OnControlLost>,
 }
 
 /// Reads the users of the main file and of `users_file`.
@@ -81,9 +84,17 @@ impl UserConfig {
         let home = section.field("home", Home::default()).0;
         let permissions = section.field("permissions", Permissions::all());
         let allow_from = section.field("allow_from", Vec::<Network>::new());
+        let on_control_lost = section.optional("on_control_lost");
         section.finish();
-        let allow_from = allow_from.into_iter().map(|network| network.0).collect();
-        Some(Self { name: name?, password: password?, store: store?, home, permissions, allow_from })
+        Some(Self {
+            name: name?,
+            password: password?,
+            store: store?,
+            home,
+            permissions,
+            allow_from: allow_from.into_iter().map(|network| network.0).collect(),
+            on_control_lost,
+        })
     }
 }
 

@@ -12,7 +12,8 @@ use unftp_core::auth::{
 
 use crate::auth::{Auth, LoginError};
 use crate::metrics::{LoginResult, Metrics};
-use crate::session::{Failure, Session};
+use crate::reply::Reply;
+use crate::session::Session;
 use crate::user::User;
 
 /// A user as libunftp holds one.
@@ -62,7 +63,7 @@ impl Authenticator for SessionAuthenticator {
                 self.metrics.login(result);
                 let _in_session = self.session.span.enter();
                 tracing::info!(name, result = %error, "login failed");
-                self.session.fail(Failure { code, text: text.to_owned() });
+                self.session.answer(Reply::new(code, text));
                 Err(AuthenticationError::BadPassword)
             }
         }

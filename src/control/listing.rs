@@ -1,12 +1,17 @@
-//! The three formats of a listing, and sending one page by page.
+//! Listings: what a LIST, NLST or MLSD means, its three formats, and sending it page by page.
 
 use std::fmt::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::data::DataConnection;
-use crate::files::Result;
-use crate::storage::{self, Entry, Listed};
+use crate::facts::{Fact, Facts};
+use crate::files::{Error, Files, Result};
+use crate::path::VirtualPath;
+use crate::storage::{self, Entry, EntryKind, Listed};
+
+/// The longest directory that STAT shows: its reply is held in memory and sent over the control connection.
+const LONGEST_STATUS: usize = 1000;
 
 /// How a listing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,17 +21,17 @@ pub(super) enum Format {
     /// NLST: names only (RFC 959 section 4.1.3).
     Names,
     /// MLSD: facts (RFC 3659 section 7).
-    Facts,
+    Facts(Facts),
 }
 
 /// What is listed, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
-    pub(super) format: Format,
+    format: Format,
     /// Only names that match.
-    pub(super) pattern: Option<glob::Pattern>,
-    /// Stands before each name in NLST, where the client gave a pattern with a directory.
-    pub(super) prefix: String,
+    pattern: Option<glob::Pattern>,
+    /// Stands before each name in NLST, so that the client can use the names as they are (RFC 1123 section 4.1.2.7).
+    prefix: String,
 }
 
 /// Dotfiles match a leading `*` as well: legacy clients use `*` to mean everything.
@@ -36,11 +41,47 @@ const MATCHING: glob::MatchOptions = glob::MatchOptions {
     require_literal_leading_dot: false,
 };
 
+/// What stands at `path`, which the client has called `argument`; none is an empty home. A name with wildcards that
+/// nothing has is a pattern for the names beside it.
+pub(super) async fn find(
+    files: &Files,
+    path: &VirtualPath,
+    argument: &str,
+    format: Format,
+) -> Result<(Option<Listed>, Selection)> {
+    let is_pattern = path.file_name().contains(['*', '?', '[']) && !matches!(format, Format::Facts(_));
+    let (listed, pattern) = match files.list(path).await {
+        Err(Error::Storage(storage::Error::NotFound | storage::Error::NameNotAllowed(_))) if is_pattern => {
+            // What is no valid pattern matches nothing.
+            let Ok(pattern) = glob::Pattern::new(path.file_name()) else {
+                return Err(storage::Error::NotFound.into());
+            };
+            (files.list(&path.parent()).await?, Some(pattern))
+        }
+        listed => (listed?, None),
+    };
+    if matches!((format, &listed), (Format::Facts(_), Some(Listed::File(_)))) {
+        return Err(storage::Error::NotADirectory.into());
+    }
+    let names_directory = pattern.is_none() && !matches!(listed, Some(Listed::File(_)));
+    Ok((listed, Selection { format, pattern, prefix: prefix(argument, names_directory) }))
+}
+
+/// What NLST puts before names: the directory as the client wrote it.
+fn prefix(argument: &str, names_directory: bool) -> String {
+    if argument.is_empty() {
+        return String::new();
+    }
+    let trimmed = argument.trim_end_matches('/');
+    if names_directory {
+        return format!("{trimmed}/");
+    }
+    trimmed.rsplit_once('/').map_or_else(String::new, |(directory, _)| format!("{directory}/"))
+}
+
 impl Selection {
     fn takes(&self, entry: &Entry) -> bool {
-        // A name such as `a[1]` is no match for itself as a pattern, but it is what was asked for.
-        let matches = |p: &glob::Pattern| p.as_str() == entry.name || p.matches_with(&entry.name, MATCHING);
-        self.pattern.as_ref().is_none_or(matches)
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&entry.name, MATCHING))
     }
 
     fn write(&self, entry: &Entry, now: DateTime<Utc>, out: &mut String) {
@@ -50,7 +91,7 @@ impl Selection {
                 out.push_str(&self.prefix);
                 out.push_str(&entry.name);
             }
-            Format::Facts => facts(entry, out),
+            Format::Facts(selected) => out.push_str(&described(entry, selected, &entry.name)),
         }
         out.push_str("\r\n");
     }
@@ -68,7 +109,7 @@ pub(super) async fn send(
         None => {}
         Some(Listed::File(entry)) => {
             what.write(&entry, now, &mut out);
-            data.write(out.as_bytes()).await.map_err(storage::Error::from)?;
+            data.write(out.as_bytes()).await?;
         }
         Some(Listed::Directory(mut listing)) => {
             while let Some(page) = listing.next_page().await? {
@@ -76,18 +117,45 @@ pub(super) async fn send(
                 page.iter()
                     .filter(|entry| what.takes(entry))
                     .for_each(|entry| what.write(entry, now, &mut out));
-                data.write(out.as_bytes()).await.map_err(storage::Error::from)?;
+                data.write(out.as_bytes()).await?;
             }
         }
     }
     Ok(())
 }
 
+/// The lines of STAT with a path (RFC 959 section 4.1.3), cut where they get too long for the control connection.
+pub(super) async fn status(files: &Files, path: &VirtualPath) -> Result<Vec<String>> {
+    let mut lines = vec![format!("Status of {path}:")];
+    let now = Utc::now();
+    let mut add = |entry: &Entry| {
+        let mut line = String::new();
+        long(entry, now, &mut line);
+        lines.push(line);
+        lines.len() <= LONGEST_STATUS
+    };
+    match files.list(path).await? {
+        None => {}
+        Some(Listed::File(entry)) => {
+            add(&entry);
+        }
+        Some(Listed::Directory(mut listing)) => {
+            while let Some(page) = listing.next_page().await? {
+                if !page.iter().all(&mut add) {
+                    lines.push("The rest is left out; use LIST".to_owned());
+                    break;
+                }
+            }
+        }
+    }
+    lines.push("End of status".to_owned());
+    Ok(lines)
+}
+
 /// One line of LIST without its end.
-pub(super) fn long(entry: &Entry, now: DateTime<Utc>, out: &mut String) {
+fn long(entry: &Entry, now: DateTime<Utc>, out: &mut String) {
     let mode = if entry.is_directory() { "drwxr-xr-x" } else { "-rw-r--r--" };
-    // Directories have no time of their own; the epoch says so and every parser takes it.
-    let modified = entry.modified.unwrap_or_default();
+    let modified = shown_time(entry).unwrap_or_default();
     // `ls` shows the time of day for the last half year and the year for all else.
     let recent = modified <= now + TimeDelta::days(1) && now - modified < TimeDelta::days(182);
     let date = modified.format(if recent { "%b %e %H:%M" } else { "%b %e  %Y" });
@@ -95,22 +163,37 @@ pub(super) fn long(entry: &Entry, now: DateTime<Utc>, out: &mut String) {
     let _ = write!(out, "{mode} 1 ftp ftp {size:>14} {date} {name}", size = entry.size(), name = entry.name);
 }
 
-fn facts(entry: &Entry, out: &mut String) {
-    // Writing to a string cannot fail.
-    let _ = match entry.kind {
-        storage::EntryKind::Directory => write!(out, "type=dir;"),
-        storage::EntryKind::File { size } => write!(out, "type=file;size={size};"),
-    };
-    if let Some(modified) = entry.modified {
-        let _ = write!(out, "modify={};", modified.format("%Y%m%d%H%M%S"));
+/// An entry as MLST and MLSD show it (RFC 3659 section 7.2), without a line end.
+pub(super) fn described(entry: &Entry, selected: Facts, shown_as: &str) -> String {
+    let mut out = String::new();
+    for fact in Fact::ALL.into_iter().filter(|&fact| selected.shows(fact)) {
+        // Writing to a string cannot fail.
+        let _ = match (fact, entry.kind) {
+            (Fact::Type, EntryKind::Directory) => write!(out, "type=dir;"),
+            (Fact::Type, EntryKind::File { .. }) => write!(out, "type=file;"),
+            // Only files have one (RFC 3659 section 7.5.7).
+            (Fact::Size, EntryKind::Directory) => Ok(()),
+            (Fact::Size, EntryKind::File { size }) => write!(out, "size={size};"),
+            (Fact::Modify, _) => match shown_time(entry) {
+                Some(time) => write!(out, "modify={};", time.format("%Y%m%d%H%M%S")),
+                None => Ok(()),
+            },
+        };
     }
-    let _ = write!(out, " {}", entry.name);
+    out.push(' ');
+    out.push_str(shown_as);
+    out
+}
+
+/// Directories of object stores have no time of their own; the epoch says so, every parser takes it, and some clients
+/// list nothing of a directory without one.
+fn shown_time(entry: &Entry) -> Option<DateTime<Utc>> {
+    entry.modified.or_else(|| entry.is_directory().then(DateTime::default))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::EntryKind;
 
     fn line(format: Format, kind: EntryKind, modified: Option<&str>) -> String {
         let now = "2026-03-01T00:00:00Z".parse().expect("a time");
@@ -138,7 +221,24 @@ mod tests {
             "drwxr-xr-x 1 ftp ftp              0 Jan  1  1970 a b\r\n"
         );
         assert_eq!(line(Format::Names, file, recent), "a b\r\n");
-        assert_eq!(line(Format::Facts, file, recent), "type=file;size=2052;modify=20260203040506; a b\r\n");
-        assert_eq!(line(Format::Facts, EntryKind::Directory, None), "type=dir; a b\r\n");
+        let facts = Format::Facts(Facts::default());
+        assert_eq!(line(facts, file, recent), "type=file;size=2052;modify=20260203040506; a b\r\n");
+        assert_eq!(line(facts, EntryKind::Directory, None), "type=dir;modify=19700101000000; a b\r\n");
+        let size = Format::Facts(Facts::named_in("size;"));
+        assert_eq!(line(size, file, recent), "size=2052; a b\r\n");
+        assert_eq!(line(size, EntryKind::Directory, None), " a b\r\n");
+    }
+
+    #[test]
+    fn names_begin_as_the_client_wrote_the_directory() {
+        for (argument, expected) in
+            [("", ""), ("in", "in/"), ("/in/", "/in/"), (".", "./"), ("../x", "../x/"), ("/", "/")]
+        {
+            assert_eq!(prefix(argument, true), expected, "{argument:?}");
+        }
+        for (argument, expected) in [("a.txt", ""), ("in/a.txt", "in/"), ("/a.txt", "/"), ("in/*.csv", "in/")]
+        {
+            assert_eq!(prefix(argument, false), expected, "{argument:?}");
+        }
     }
 }

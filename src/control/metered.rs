@@ -3,9 +3,7 @@
 use async_trait::async_trait;
 
 use crate::data::{DataConnection, DataError};
-use crate::files;
 use crate::metrics::ByteCount;
-use crate::storage;
 
 /// A data connection whose bytes are counted as they pass.
 pub(super) struct Metered {
@@ -14,12 +12,9 @@ pub(super) struct Metered {
 }
 
 impl Metered {
-    /// What `opened` is, counted.
-    pub(super) fn open(
-        opened: Result<Box<dyn DataConnection>, DataError>,
-        bytes: ByteCount,
-    ) -> files::Result<Box<dyn DataConnection>> {
-        Ok(Box::new(Self { inner: opened.map_err(storage::Error::from)?, bytes }))
+    /// `opened`, counted.
+    pub(super) fn open(opened: Box<dyn DataConnection>, bytes: ByteCount) -> Box<dyn DataConnection> {
+        Box::new(Self { inner: opened, bytes })
     }
 }
 

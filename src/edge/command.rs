@@ -1,33 +1,7 @@
 //! From a line to a command of the table.
 
 use super::verb::{self, Argument, Verb};
-use crate::control::Reply;
-
-/// What the edge answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Local {
-    User,
-    Pass,
-    Cdup,
-    Rein,
-    Quit,
-    Pasv,
-    Epsv,
-    Type,
-    Stru,
-    Mode,
-    Allo,
-    Rest,
-    Abor,
-    Pwd,
-    Syst,
-    Stat,
-    Help,
-    Noop,
-    Feat,
-    Opts,
-    Clnt,
-}
+use crate::reply::Reply;
 
 /// A command of the table with its argument.
 #[derive(Clone, Debug)]
@@ -54,11 +28,8 @@ impl Command {
         let argument = match verb.argument {
             Argument::None => "",
             Argument::Listing => without_options(argument),
-            Argument::Path | Argument::OptionalPath => argument,
-            Argument::Text | Argument::OptionalText => {
-                // A password may begin or end with a space.
-                if verb.name == "PASS" { argument } else { argument.trim() }
-            }
+            Argument::Path | Argument::OptionalPath | Argument::Secret => argument,
+            Argument::Text | Argument::OptionalText => argument.trim(),
         };
         if argument.is_empty() && matches!(verb.argument, Argument::Path | Argument::Text) {
             return Err(Reply::new(501, format!("Syntax: {}", verb.syntax())));

@@ -1,15 +1,21 @@
-//! Command lines: bounded, with Telnet's bytes taken out (RFC 959 section 5.3, RFC 854).
+//! Command lines: bounded, with Telnet's bytes taken out (RFC 959 section 5.3, RFC 854), and a bounded queue of those
+//! that came before their turn.
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::{Buf, BytesMut};
 
-use super::socket::ControlSocket;
+use super::socket::Incoming;
 
 /// The longest command line in bytes, its end included.
 const LONGEST_LINE: usize = 4096;
 /// How much of an overlong line is dropped before the client is cut off.
 const LONGEST_DROPPED: usize = 64 * 1024;
+/// How many bytes of lines may wait for their turn; beyond that they wait in the client's kernel.
+const LONGEST_QUEUE: usize = 64 * 1024;
+/// What a queued line costs besides its bytes.
+const QUEUED_LINE: usize = size_of::<Line>();
 
 /// Telnet's "interpret as command"; doubled it stands for itself.
 const IAC: u8 = 0xff;
@@ -34,31 +40,76 @@ pub(super) enum Line {
 /// Reads lines from a control connection.
 #[derive(Debug)]
 pub(super) struct LineReader {
-    socket: ControlSocket,
+    incoming: Incoming,
     buffer: BytesMut,
     /// Bytes of the buffer that are known to hold no line end.
     searched: usize,
     /// Bytes dropped of an overlong line; none if the line is not overlong.
     dropped: Option<usize>,
+    /// Lines that came while an earlier command ran.
+    queue: VecDeque<Line>,
+    queued: usize,
+    ended: bool,
 }
 
 impl LineReader {
-    pub(super) fn new(socket: ControlSocket) -> Self {
-        Self { socket, buffer: BytesMut::new(), searched: 0, dropped: None }
+    pub(super) fn new(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            buffer: BytesMut::new(),
+            searched: 0,
+            dropped: None,
+            queue: VecDeque::new(),
+            queued: 0,
+            ended: false,
+        }
     }
 
-    /// The next line. Dropping the future loses nothing.
+    /// The next line in its turn. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> io::Result<Line> {
+        if let Some(line) = self.queue.pop_front() {
+            self.queued -= cost(&line);
+            return Ok(line);
+        }
+        self.arrive().await
+    }
+
+    /// The next line that arrives, past those that are queued. Dropping the future loses nothing.
+    pub(super) async fn arrive(&mut self) -> io::Result<Line> {
         loop {
             if let Some(line) = self.buffered() {
                 return Ok(line);
             }
-            // A session that is idle holds no buffer for its next command.
-            self.buffer.reserve(LONGEST_LINE.min(512));
-            if self.socket.read(&mut self.buffer).await? == 0 {
+            if self.ended {
                 return Ok(Line::End);
             }
+            // A session that is idle holds no buffer for its next command.
+            self.buffer.reserve(LONGEST_LINE.min(512));
+            if self.incoming.read(&mut self.buffer).await? == 0 {
+                self.ended = true;
+            }
         }
+    }
+
+    /// Keeps a line that has arrived until its turn comes.
+    pub(super) fn queue(&mut self, line: Line) {
+        self.queued += cost(&line);
+        self.queue.push_back(line);
+    }
+
+    /// Whether lines wait for their turn.
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether no more lines may be queued.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued >= LONGEST_QUEUE
+    }
+
+    /// The connection, without what has been read.
+    pub(super) fn into_incoming(self) -> Incoming {
+        self.incoming
     }
 
     fn buffered(&mut self) -> Option<Line> {
@@ -77,7 +128,12 @@ impl LineReader {
             if line.len() > LONGEST_LINE {
                 return Some(Line::TooLong);
             }
-            return Some(Line::Command(clean(&line[..end])));
+            let line = clean(&line[..end]);
+            // Some programs end each line twice; the second end is no command.
+            if line.is_empty() {
+                continue;
+            }
+            return Some(Line::Command(line));
         }
     }
 
@@ -103,9 +159,19 @@ impl LineReader {
     }
 }
 
-/// The line without Telnet commands and without the CR before its LF.
-fn clean(line: &[u8]) -> Vec<u8> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+fn cost(line: &Line) -> usize {
+    let bytes = match line {
+        Line::Command(line) => line.len(),
+        Line::TooLong | Line::Endless | Line::End => 0,
+    };
+    QUEUED_LINE + bytes
+}
+
+/// The line without Telnet commands and without any CR before its LF: some clients send two.
+fn clean(mut line: &[u8]) -> Vec<u8> {
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
     let mut cleaned = Vec::with_capacity(line.len());
     let mut bytes = line.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
@@ -137,6 +203,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::edge::socket;
 
     async fn lines(input: Vec<u8>) -> Vec<Line> {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
@@ -146,7 +213,7 @@ mod tests {
             client.write_all(&input).await.ok();
         });
         let (stream, _) = listener.accept().await.expect("accept");
-        let mut reader = LineReader::new(ControlSocket::new(stream).expect("socket"));
+        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
         let mut lines = Vec::new();
         loop {
             let line = reader.next().await.expect("read");
@@ -166,7 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn line_ends_and_telnet_bytes_are_taken_out() {
-        let input = b"NOOP\r\nPWD\nSTOR a\xffb\r\n\xff\xf4\xff\xf2ABOR\r\n\xf2ABOR\r\nx\xff\xffy\r\n\xff\xfb\x01NOOP\r\n";
+        let input = b"NOOP\r\r\n\r\n\nPWD\nSTOR a\xffb\r\n\xff\xf4\xff\xf2ABOR\r\n\xf2ABOR\r\nx\xff\xffy\r\n\xff\xfb\x01NOOP\r\n";
         let expected = [
             command(b"NOOP"),
             command(b"PWD"),
@@ -188,6 +255,24 @@ mod tests {
         let mut fits = vec![b'a'; LONGEST_LINE - 2];
         fits.extend_from_slice(b"\r\n");
         assert_eq!(lines(fits.clone()).await, [command(&fits[..LONGEST_LINE - 2]), Line::End]);
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_served_first_and_is_bounded() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let mut client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
+        let (stream, _) = listener.accept().await.expect("accept");
+        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
+        client.write_all(b"NOOP\r\nPWD\r\n").await.expect("write");
+        let early = reader.arrive().await.expect("read");
+        reader.queue(early);
+        assert_eq!(reader.arrive().await.expect("read"), command(b"PWD"), "arrives past the queue");
+        assert_eq!(reader.next().await.expect("queued"), command(b"NOOP"));
+        assert!(!reader.has_queued() && reader.queued == 0);
+        while !reader.is_full() {
+            reader.queue(command(b"NOOP"));
+        }
+        assert!(reader.queue.len() < 4000, "{} lines", reader.queue.len());
     }
 
     #[tokio::test]

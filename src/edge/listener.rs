@@ -3,20 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::Instrument;
 
-use super::socket::ControlSocket;
-use super::{Edge, connection};
+use super::shared::Edge;
+use super::{client, socket};
 use crate::metrics::Rejection;
 use crate::net::{ACCEPT_PAUSE, canonical, rehome};
-use crate::session::Session;
 
 /// Accepts sessions on `listener` until draining begins.
-pub async fn serve(edge: Arc<Edge>, listener: TcpListener) {
+pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener) {
     let shutdown = edge.front.shutdown.clone();
     loop {
         let accepted = tokio::select! {
@@ -25,7 +23,12 @@ pub async fn serve(edge: Arc<Edge>, listener: TcpListener) {
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&edge, stream, canonical(peer)),
+            Ok((stream, peer)) => {
+                let peer = canonical(peer);
+                if let Err(error) = admit(&edge, stream, peer) {
+                    tracing::debug!(%peer, %error, "control connection lost at once");
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a control connection");
                 sleep(ACCEPT_PAUSE).await;
@@ -34,33 +37,27 @@ pub async fn serve(edge: Arc<Edge>, listener: TcpListener) {
     }
 }
 
-fn admit(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) {
-    let place = match edge.limits.admit(peer.ip()) {
-        Ok(place) => place,
-        Err(reason) => return turn_away(edge, &stream, peer, reason),
+fn admit(edge: &Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
+    let local = canonical(stream.local_addr()?);
+    let entry = match edge.sessions.open(peer, local) {
+        Ok(entry) => entry,
+        Err(reason) => {
+            turn_away(edge, &stream, peer, reason);
+            return Ok(());
+        }
     };
     let worker = edge.workers.next();
     let counted = edge.front.metrics.session();
-    let edge = Arc::clone(edge);
-    let shutdown = edge.front.shutdown.clone();
+    let (session, span) = (Arc::clone(&entry), entry.span.clone());
+    let serving = Arc::clone(edge);
     let session = async move {
-        let _held = (place, counted);
-        if let Err(error) = begin(edge, stream, peer).await {
-            tracing::debug!(%peer, %error, "control connection lost at once");
+        let _held = (entry, counted);
+        match rehome(stream).and_then(socket::split) {
+            Ok(connection) => client::serve(serving, connection, session, worker).await,
+            Err(error) => tracing::debug!(%error, "control connection lost at once"),
         }
     };
-    shutdown.spawn_on(session, worker);
-}
-
-/// Serves a session on the thread that runs this.
-async fn begin(edge: Arc<Edge>, stream: TcpStream, peer: SocketAddr) -> io::Result<()> {
-    let stream = rehome(stream)?;
-    let local = canonical(stream.local_addr()?);
-    let socket = ControlSocket::new(stream)?;
-    let id = edge.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-    let session = Arc::new(Session::new(id, peer, local));
-    let span = session.span.clone();
-    connection::run(edge, socket, session).instrument(span).await;
+    edge.front.shutdown.spawn_on(session.instrument(span), edge.workers.handle(worker));
     Ok(())
 }
 

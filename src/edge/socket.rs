@@ -1,84 +1,80 @@
 //! The client's end of the control connection.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 /// A client that does not take a reply for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 /// Finds clients that vanished without a word during a long transfer.
 const KEEPALIVE: Duration = Duration::from_mins(1);
+/// How long, and for how many bytes, a connection that we end is read on, because closing it with bytes unread would
+/// be a reset that can overtake the last reply.
+const LINGER: Duration = Duration::from_secs(1);
+const MOST_LINGERED: usize = 64 * 1024;
 
-/// A control connection. Clones are the same connection.
-#[derive(Clone, Debug)]
-pub(super) struct ControlSocket {
-    stream: Arc<TcpStream>,
-    /// The client has sent commands that are still to be answered, so its silence is no loss.
-    owed: Arc<AtomicBool>,
+/// What the client sends.
+#[derive(Debug)]
+pub(super) struct Incoming(OwnedReadHalf);
+
+/// What the client is sent.
+#[derive(Debug)]
+pub(super) struct Outgoing(OwnedWriteHalf);
+
+/// Prepares a control connection.
+pub(super) fn split(stream: TcpStream) -> io::Result<(Incoming, Outgoing)> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
+    // ABOR comes with its last byte marked urgent (RFC 959 section 4.1.3), which would be lost out of line.
+    socket.set_out_of_band_inline(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    let (read, write) = stream.into_split();
+    Ok((Incoming(read), Outgoing(write)))
 }
 
-impl ControlSocket {
-    pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        // ABOR comes with its last byte marked urgent (RFC 959 section 4.1.3), which would be lost out of line.
-        socket.set_out_of_band_inline(true)?;
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-        Ok(Self { stream: Arc::new(stream), owed: Arc::default() })
-    }
-
+impl Incoming {
     /// Appends what has arrived; 0 is the end. Dropping the future loses nothing.
-    pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+        // A read stops short of a byte that was sent as urgent, and `AsyncRead` takes a short read for the sign that
+        // nothing more is there. Only this way it is tried until nothing is.
         loop {
-            self.stream.readable().await?;
-            match self.stream.try_read_buf(buffer) {
+            self.0.readable().await?;
+            match self.0.try_read_buf(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
         }
     }
+}
 
+impl Outgoing {
     /// Sends all of `bytes`.
-    pub(super) async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
-        timeout(WRITE_DEADLINE, async {
-            while !bytes.is_empty() {
-                match self.stream.try_write(bytes) {
-                    Ok(written) => bytes = &bytes[written..],
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
-                    Err(error) => return Err(error),
-                }
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        timeout(WRITE_DEADLINE, self.0.write_all(bytes)).await?
+    }
+
+    /// Ends the connection so that everything that was sent arrives.
+    pub(super) async fn close(mut self, mut incoming: Incoming) {
+        if self.0.shutdown().await.is_err() {
+            return;
+        }
+        let reading = async {
+            let mut left = MOST_LINGERED;
+            let mut buffer = BytesMut::with_capacity(1024);
+            while let Ok(read @ 1..) = incoming.read(&mut buffer).await
+                && read < left
+            {
+                left -= read;
+                buffer.clear();
             }
-            Ok(())
-        })
-        .await?
-    }
-
-    /// States whether commands of the client are still to be answered.
-    pub(super) fn set_owed(&self, owed: bool) {
-        self.owed.store(owed, Ordering::Relaxed);
-    }
-
-    /// Whether commands of the client are still to be answered.
-    pub(super) fn is_owed(&self) -> bool {
-        self.owed.load(Ordering::Relaxed)
-    }
-
-    /// Whether the client has closed the connection, or lost it, with nothing left to answer. A client that was killed
-    /// closes its data connection as orderly as one that has sent everything; this tells the two apart.
-    pub(super) fn is_gone(&self) -> bool {
-        if self.is_owed() {
-            return false;
-        }
-        match SockRef::from(&*self.stream).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(waiting) => waiting == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        };
+        // Late or early, the connection closes now.
+        let _ = timeout(LINGER, reading).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The verb table: the one place where a verb is added. FEAT, HELP and the metrics' labels come from it.
 
-use super::command::Local;
+use crate::facts::{Fact, Facts};
+use crate::session::Operation;
 
 /// How a verb is known, what it takes, when it is allowed, and who serves it.
 #[derive(Debug)]
@@ -10,7 +11,16 @@ pub(super) struct Verb {
     pub(super) when: When,
     pub(super) service: Service,
     /// The line in FEAT (RFC 2389), for what RFC 959 does not have.
-    pub(super) feature: Option<&'static str>,
+    pub(super) feature: Option<Feature>,
+}
+
+/// A line in FEAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    /// Always the same.
+    Line(&'static str),
+    /// MLST with all facts, those that are selected marked (RFC 3659 section 7.8).
+    Facts,
 }
 
 /// How the text after the verb is read.
@@ -28,6 +38,8 @@ pub(super) enum Argument {
     Text,
     /// Anything.
     OptionalText,
+    /// Anything, exactly as sent: a password may begin or end with a space.
+    Secret,
 }
 
 /// When a verb is answered.
@@ -46,14 +58,41 @@ pub(super) enum When {
 /// Who serves a verb.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Service {
-    /// The edge answers.
-    Edge(Local),
-    /// Passed on to control under this name.
-    Forward(&'static str),
-    /// A transfer: passed on to control under this name, once its data connection is prepared.
-    Transfer(&'static str),
+    /// The edge itself.
+    Own(Local),
+    /// Passed on to control.
+    Forward(Operation),
+    /// Passed on to control with a data connection.
+    Transfer(Operation),
     /// Not served: this code and text.
     Refused(u16, &'static str),
+}
+
+/// What the edge answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Local {
+    User,
+    Pass,
+    Cdup,
+    Stou,
+    Rein,
+    Quit,
+    Pasv,
+    Epsv,
+    Type,
+    Stru,
+    Mode,
+    Allo,
+    Rest,
+    Abor,
+    Pwd,
+    Syst,
+    Stat,
+    Help,
+    Noop,
+    Feat,
+    Opts,
+    Clnt,
 }
 
 impl Verb {
@@ -73,7 +112,7 @@ impl Verb {
             Argument::OptionalPath => " [path]",
             Argument::Listing => " [options] [path]",
             Argument::Text => " <argument>",
-            Argument::OptionalText => " [argument]",
+            Argument::OptionalText | Argument::Secret => " [argument]",
         };
         format!("{}{argument}", self.name)
     }
@@ -83,7 +122,7 @@ impl Verb {
 pub(super) const OTHER: &str = "other";
 
 /// The metrics' label values.
-pub fn names() -> impl Iterator<Item = &'static str> {
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     VERBS.iter().map(|verb| verb.name).chain([OTHER])
 }
 
@@ -96,9 +135,23 @@ const fn verb(name: &'static str, argument: Argument, when: When, service: Servi
     Verb { name, argument, when, service, feature: None }
 }
 
-const fn feature(line: &'static str, mut verb: Verb) -> Verb {
-    verb.feature = Some(line);
+const fn feature(feature: Feature, mut verb: Verb) -> Verb {
+    verb.feature = Some(feature);
     verb
+}
+
+impl Feature {
+    /// The line for a client that has selected these facts.
+    pub(super) fn line(self, facts: Facts) -> String {
+        let mark = |fact: Fact| if facts.shows(fact) { "*" } else { "" };
+        match self {
+            Self::Line(line) => line.to_owned(),
+            Self::Facts => {
+                let facts = Fact::ALL.map(|fact| format!("{}{};", fact.name(), mark(fact)));
+                format!("MLST {}", facts.concat())
+            }
+        }
+    }
 }
 
 const NO_TLS: &str = "TLS is not available";
@@ -106,63 +159,64 @@ const NO_TLS_YET: &str = "AUTH comes first";
 const NO_ACTIVE_MODE: &str = "Active mode is disabled, use PASV or EPSV";
 const NOT_HERE: &str = "Command not implemented";
 
-use Argument::{Listing, OptionalPath, OptionalText, Path, Text};
-use Service::{Edge, Forward, Refused, Transfer};
+use Argument::{Listing, OptionalPath, OptionalText, Path, Secret, Text};
+use Feature::{Facts as FactList, Line};
+use Service::{Forward, Own, Refused, Transfer};
 use When::{Always, AnyTime, LoggedIn, LoggedInAnyTime};
 
 /// Every verb.
 pub(super) static VERBS: &[Verb] = &[
     // Access control, RFC 959 section 4.1.1.
-    verb("USER", Text, Always, Edge(Local::User)),
-    verb("PASS", OptionalText, Always, Edge(Local::Pass)),
+    verb("USER", Text, Always, Own(Local::User)),
+    verb("PASS", Secret, Always, Own(Local::Pass)),
     verb("ACCT", OptionalText, Always, Refused(502, NOT_HERE)),
-    verb("CWD", Path, LoggedIn, Forward("CWD")),
-    verb("XCWD", Path, LoggedIn, Forward("CWD")),
-    verb("CDUP", Argument::None, LoggedIn, Edge(Local::Cdup)),
-    verb("XCUP", Argument::None, LoggedIn, Edge(Local::Cdup)),
+    verb("CWD", Path, LoggedIn, Forward(Operation::Cwd)),
+    verb("XCWD", Path, LoggedIn, Forward(Operation::Cwd)),
+    verb("CDUP", Argument::None, LoggedIn, Own(Local::Cdup)),
+    verb("XCUP", Argument::None, LoggedIn, Own(Local::Cdup)),
     verb("SMNT", OptionalText, LoggedIn, Refused(502, NOT_HERE)),
-    verb("REIN", Argument::None, Always, Edge(Local::Rein)),
-    verb("QUIT", Argument::None, AnyTime, Edge(Local::Quit)),
+    verb("REIN", Argument::None, Always, Own(Local::Rein)),
+    verb("QUIT", Argument::None, AnyTime, Own(Local::Quit)),
     // Transfer parameters, RFC 959 section 4.1.2 and RFC 2428.
-    verb("PASV", Argument::None, LoggedIn, Edge(Local::Pasv)),
-    feature("EPSV", verb("EPSV", OptionalText, LoggedIn, Edge(Local::Epsv))),
+    verb("PASV", Argument::None, LoggedIn, Own(Local::Pasv)),
+    feature(Line("EPSV"), verb("EPSV", OptionalText, LoggedIn, Own(Local::Epsv))),
     verb("PORT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
     verb("EPRT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
-    verb("TYPE", Text, LoggedIn, Edge(Local::Type)),
-    verb("STRU", Text, LoggedIn, Edge(Local::Stru)),
-    verb("MODE", Text, LoggedIn, Edge(Local::Mode)),
+    verb("TYPE", Text, LoggedIn, Own(Local::Type)),
+    verb("STRU", Text, LoggedIn, Own(Local::Stru)),
+    verb("MODE", Text, LoggedIn, Own(Local::Mode)),
     // Service, RFC 959 section 4.1.3.
-    verb("RETR", Path, LoggedIn, Transfer("RETR")),
-    verb("STOR", Path, LoggedIn, Transfer("STOR")),
-    verb("STOU", OptionalText, LoggedIn, Transfer("STOR")),
-    verb("APPE", Path, LoggedIn, Transfer("APPE")),
-    verb("ALLO", Text, LoggedIn, Edge(Local::Allo)),
-    feature("REST STREAM", verb("REST", Text, LoggedIn, Edge(Local::Rest))),
-    verb("RNFR", Path, LoggedIn, Forward("RNFR")),
-    verb("RNTO", Path, LoggedIn, Forward("RNTO")),
-    verb("ABOR", Argument::None, AnyTime, Edge(Local::Abor)),
-    verb("DELE", Path, LoggedIn, Forward("DELE")),
-    verb("RMD", Path, LoggedIn, Forward("RMD")),
-    verb("XRMD", Path, LoggedIn, Forward("RMD")),
-    verb("MKD", Path, LoggedIn, Forward("MKD")),
-    verb("XMKD", Path, LoggedIn, Forward("MKD")),
-    verb("PWD", Argument::None, LoggedInAnyTime, Edge(Local::Pwd)),
-    verb("XPWD", Argument::None, LoggedInAnyTime, Edge(Local::Pwd)),
-    verb("LIST", Listing, LoggedIn, Transfer("LIST")),
-    verb("NLST", Listing, LoggedIn, Transfer("NLST")),
+    verb("RETR", Path, LoggedIn, Transfer(Operation::Retr)),
+    verb("STOR", Path, LoggedIn, Transfer(Operation::Stor)),
+    verb("STOU", OptionalText, LoggedIn, Own(Local::Stou)),
+    verb("APPE", Path, LoggedIn, Transfer(Operation::Appe)),
+    verb("ALLO", Text, LoggedIn, Own(Local::Allo)),
+    feature(Line("REST STREAM"), verb("REST", Text, LoggedIn, Own(Local::Rest))),
+    verb("RNFR", Path, LoggedIn, Forward(Operation::Rnfr)),
+    verb("RNTO", Path, LoggedIn, Forward(Operation::Rnto)),
+    verb("ABOR", Argument::None, AnyTime, Own(Local::Abor)),
+    verb("DELE", Path, LoggedIn, Forward(Operation::Dele)),
+    verb("RMD", Path, LoggedIn, Forward(Operation::Rmd)),
+    verb("XRMD", Path, LoggedIn, Forward(Operation::Rmd)),
+    verb("MKD", Path, LoggedIn, Forward(Operation::Mkd)),
+    verb("XMKD", Path, LoggedIn, Forward(Operation::Mkd)),
+    verb("PWD", Argument::None, LoggedInAnyTime, Own(Local::Pwd)),
+    verb("XPWD", Argument::None, LoggedInAnyTime, Own(Local::Pwd)),
+    verb("LIST", Listing, LoggedIn, Transfer(Operation::List)),
+    verb("NLST", Listing, LoggedIn, Transfer(Operation::Nlst)),
     verb("SITE", OptionalText, LoggedIn, Refused(502, NOT_HERE)),
-    verb("SYST", Argument::None, AnyTime, Edge(Local::Syst)),
-    verb("STAT", Listing, LoggedInAnyTime, Edge(Local::Stat)),
-    verb("HELP", OptionalText, AnyTime, Edge(Local::Help)),
-    verb("NOOP", Argument::None, AnyTime, Edge(Local::Noop)),
+    verb("SYST", Argument::None, AnyTime, Own(Local::Syst)),
+    verb("STAT", Listing, LoggedInAnyTime, Own(Local::Stat)),
+    verb("HELP", OptionalText, AnyTime, Own(Local::Help)),
+    verb("NOOP", Argument::None, AnyTime, Own(Local::Noop)),
     // RFC 2389.
-    verb("FEAT", Argument::None, AnyTime, Edge(Local::Feat)),
-    verb("OPTS", Text, Always, Edge(Local::Opts)),
+    verb("FEAT", Argument::None, AnyTime, Own(Local::Feat)),
+    verb("OPTS", Text, Always, Own(Local::Opts)),
     // RFC 3659.
-    feature("MDTM", verb("MDTM", Path, LoggedIn, Forward("MDTM"))),
-    feature("SIZE", verb("SIZE", Path, LoggedIn, Forward("SIZE"))),
-    feature("MLST type*;size*;modify*;", verb("MLST", OptionalPath, LoggedIn, Forward("MLST"))),
-    verb("MLSD", OptionalPath, LoggedIn, Transfer("MLSD")),
+    feature(Line("MDTM"), verb("MDTM", Path, LoggedIn, Forward(Operation::Mdtm))),
+    feature(Line("SIZE"), verb("SIZE", Path, LoggedIn, Forward(Operation::Size))),
+    feature(FactList, verb("MLST", OptionalPath, LoggedIn, Forward(Operation::Mlst))),
+    verb("MLSD", OptionalPath, LoggedIn, Transfer(Operation::Mlsd)),
     // RFC 2228 and RFC 4217: section 4 for AUTH, sections 8 and 9 for the order of the others.
     verb("AUTH", OptionalText, Always, Refused(502, NO_TLS)),
     verb("PBSZ", OptionalText, Always, Refused(503, NO_TLS_YET)),
@@ -173,7 +227,7 @@ pub(super) static VERBS: &[Verb] = &[
     verb("CONF", OptionalText, Always, Refused(533, NO_TLS)),
     verb("ENC", OptionalText, Always, Refused(533, NO_TLS)),
     // Widespread, in no RFC.
-    verb("CLNT", OptionalText, Always, Edge(Local::Clnt)),
+    verb("CLNT", OptionalText, Always, Own(Local::Clnt)),
 ];
 
 /// Features that are not verbs: RFC 2640 and RFC 3659 section 6.

@@ -1,7 +1,9 @@
-//! What one user sees: a tree of files that begins at their home, and what they may do in it.
+//! What one user sees: a tree of files that begins at their home, what they may do in it, and how they are told that
+//! something cannot be done.
 
-mod mount;
-mod path;
+mod failure;
+#[expect(clippy::module_inception, reason = "`Files` is what the folder is about")]
+mod files;
 
-pub use mount::{Error, Files, Result};
-pub use path::{PathError, VirtualPath};
+pub(crate) use failure::{failure, transfer_result};
+pub(crate) use files::{Error, Files, Result};

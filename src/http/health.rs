@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The readiness of the process.
 #[derive(Debug)]
-pub struct Health {
+pub(crate) struct Health {
     shutdown: Shutdown,
     /// By store; none until it has been asked for the first time.
     stores: Mutex<BTreeMap<String, Option<Reach>>>,
@@ -32,17 +32,17 @@ enum Reach {
 
 impl Health {
     /// Begins to ask `stores`.
-    pub fn watch(stores: &Stores, shutdown: &Shutdown) -> Arc<Self> {
+    pub(crate) fn watch(stores: &Stores, shutdown: &Shutdown) -> Arc<Self> {
         let unknown = stores.iter().map(|store| (store.name().to_owned(), None)).collect();
         let health = Arc::new(Self { shutdown: shutdown.clone(), stores: Mutex::new(unknown) });
         for store in stores.iter() {
-            shutdown.spawn_service(Arc::clone(&health).ask(Arc::clone(store)));
+            shutdown.spawn_service("store probe", Arc::clone(&health).ask(Arc::clone(store)));
         }
         health
     }
 
     /// Why the process is not ready; empty if it is.
-    pub fn reasons(&self) -> Vec<String> {
+    pub(crate) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.shutdown.is_draining() {
             reasons.push("draining".to_owned());

@@ -12,7 +12,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-pub use health::Health;
+pub(crate) use health::Health;
 
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -24,7 +24,7 @@ struct Shared {
 }
 
 /// Serves until the second stage of stopping, so that a draining process can still be watched.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     health: Arc<Health>,

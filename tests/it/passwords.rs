@@ -1,6 +1,6 @@
-//! The empty password: no way to log in, however it is written, unless the configuration says so.
+//! The empty password is no way to log in, however it is written.
 
-use crate::support::{Gateway, Raw, Setup, program};
+use crate::support::{Gateway, Setup, program};
 
 /// Hashes of the empty password and of `x`, of the lowest cost.
 const BCRYPT_EMPTY: &str = "$2b$04$J8580JAkG9mCT8LQMr1cXe092FOP9gJlLmAXu7jm/sv8zMHG/c3g6";
@@ -20,12 +20,11 @@ fn refused(gateway: &Gateway, name: &str, pass: &str) {
     raw.expect("PWD", 530);
 }
 
-fn opens(gateway: &Gateway, name: &str, pass: &str) -> Raw {
+fn opens(gateway: &Gateway, name: &str, pass: &str) {
     let mut raw = gateway.connect();
     raw.expect(&format!("USER {name}"), 331);
     raw.expect(pass, 230);
     raw.expect("PWD", 257);
-    raw
 }
 
 #[test]
@@ -45,43 +44,13 @@ fn hashes_of_the_empty_password_open_nothing() {
 }
 
 #[test]
-fn a_user_may_be_allowed_to_have_no_password() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("empty");
-    std::fs::write(&file, "\n").expect("a writable folder");
-    let passwords = [
-        ("plain", "password = \"\"".to_owned()),
-        ("file", format!("password_file = \"{}\"", file.display())),
-        ("bcrypt", format!("password_hash = \"{BCRYPT_EMPTY}\"")),
-        ("argon", format!("password_hash = \"{ARGON2_EMPTY}\"")),
-    ];
-    let allowed =
-        |(name, password): &(&str, String)| user(name, &format!("{password}\nallow_empty_password = true"));
-    let users: String = passwords.iter().map(allowed).collect();
-    let other = user("other", "password = \"x\"\nallow_empty_password = true");
-    let gateway = Setup::default().users(&format!("{users}{other}")).start();
-    for (name, _) in passwords {
-        opens(&gateway, name, "PASS ");
-        opens(&gateway, name, "PASS").stor(name, b"x");
-        refused(&gateway, name, "PASS x");
-    }
-    // That it is allowed does not make it the password.
-    refused(&gateway, "other", "PASS ");
-    opens(&gateway, "other", "PASS x");
-}
-
-#[test]
-fn an_empty_password_that_is_not_allowed_is_a_mistake() {
+fn an_empty_password_is_a_mistake() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("x.toml");
-    let store = "[stores.main]\nurl = \"memory:///\"\n";
-    for (allow, code) in [("", 64), ("allow_empty_password = false", 64), ("allow_empty_password = true", 0)]
-    {
-        let text = format!("{store}{}", user("x", &format!("password = \"\"\n{allow}")));
-        std::fs::write(&file, text).expect("a writable folder");
-        let output = program().arg("check").arg("--config").arg(&file).output().expect("the program starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{allow} {said}");
-        assert_eq!(said.lines().any(|line| line == "users[0].password: is empty"), code == 64, "{said}");
-    }
+    let text = format!("[stores.main]\nurl = \"memory:///\"\n{}", user("x", "password = \"\""));
+    std::fs::write(&file, text).expect("a writable folder");
+    let output = program().arg("check").arg("--config").arg(&file).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.lines().any(|line| line == "users[0].password: is empty"), "{said}");
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::path::VirtualPath;
 use crate::config::Permission;
+use crate::data::DataError;
+use crate::path::VirtualPath;
 use crate::storage::{
     self, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores, UploadMode,
 };
@@ -11,7 +12,7 @@ use crate::user::User;
 
 /// Why a user cannot have what they ask for.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The user lacks the permission.
     #[error("permission denied")]
     Denied(Permission),
@@ -21,17 +22,26 @@ pub enum Error {
     /// The name is that of the hidden marker.
     #[error("name is reserved")]
     Reserved,
+    /// A fault of ours, such as a panic or a command that reached control other than the edge sent it.
+    #[error("internal error: {0}")]
+    Internal(String),
     /// The store says no.
     #[error(transparent)]
     Storage(#[from] storage::Error),
 }
 
+impl From<DataError> for Error {
+    fn from(error: DataError) -> Self {
+        storage::Error::from(error).into()
+    }
+}
+
 /// The result of an operation on a user's files.
-pub type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// One user's files.
 #[derive(Clone, Debug)]
-pub struct Files {
+pub(crate) struct Files {
     user: Arc<User>,
     store: Arc<Store>,
     home: StorePath,
@@ -39,19 +49,19 @@ pub struct Files {
 
 impl Files {
     /// The files of `user`; none if the store or the home that the configuration names cannot be had.
-    pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
+    pub(crate) fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
         let store = stores.find(&user.store)?;
         let home = store.root().join(&user.home).ok()?;
         Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home)), home })
     }
 
     /// The store that they are in.
-    pub fn store(&self) -> &str {
+    pub(crate) fn store(&self) -> &str {
         self.store.name()
     }
 
     /// The file or directory at `path`.
-    pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
+    pub(crate) async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         // Looking at a file belongs to reading and renaming it as much as to listing.
         let may_look =
             [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
@@ -66,7 +76,7 @@ impl Files {
     }
 
     /// Succeeds if `path` is a directory.
-    pub async fn enter(&self, path: &VirtualPath) -> Result<()> {
+    pub(crate) async fn enter(&self, path: &VirtualPath) -> Result<()> {
         // A home exists even before anything was uploaded to it.
         if path.is_root() {
             return Ok(());
@@ -85,7 +95,7 @@ impl Files {
     }
 
     /// Lists the directory at `path`, or describes the file there.
-    pub async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
+    pub(crate) async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
         self.allow(Permission::List)?;
         self.visible(path)?;
         match self.store.list(&self.key(path)?).await {
@@ -97,21 +107,21 @@ impl Files {
     }
 
     /// Makes a directory.
-    pub async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
+    pub(crate) async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Mkdir)?;
         self.writable(path)?;
         Ok(self.store.make_directory(&self.key(path)?).await?)
     }
 
     /// Removes an empty directory.
-    pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
+    pub(crate) async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Rmdir)?;
         self.writable(path)?;
         Ok(self.store.remove_directory(&self.key(path)?).await?)
     }
 
     /// Deletes a file.
-    pub async fn delete(&self, path: &VirtualPath) -> Result<()> {
+    pub(crate) async fn delete(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Delete)?;
         self.visible(path)?;
         self.writable(path)?;
@@ -119,7 +129,7 @@ impl Files {
     }
 
     /// Gives a file another name.
-    pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
+    pub(crate) async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
         self.allow(Permission::Rename)?;
         for path in [from, to] {
             self.writable(path)?;
@@ -129,7 +139,7 @@ impl Files {
     }
 
     /// Checks that an upload of this kind to `path` is allowed and possible.
-    pub async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
+    pub(crate) async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
         self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
         self.writable(path)?;
         let mode = match mode {
@@ -148,7 +158,7 @@ impl Files {
     }
 
     /// Opens the file at `path` from byte `offset` on.
-    pub async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
+    pub(crate) async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
         self.allow(Permission::Read)?;
         self.visible(path)?;
         if path.is_root() {

@@ -1,5 +1,8 @@
 //! The passive port pool. The whole range is bound once and shared: a waiting session is found by port and client
 //! address, so N ports serve N waiting data connections for each client address.
+//!
+//! Each port is accepted on by one of the threads that sessions run on, and a session takes a port of its own thread
+//! where it can: then no other thread has to be woken for its data connection.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,14 +18,16 @@ use crate::config::{FtpConfig, PassiveHost, PeerCheck};
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
 use crate::shutdown::Shutdown;
+use crate::workers::Workers;
 
 /// How long a DNS name in `ftp.passive_host` may take to resolve.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The pool.
 #[derive(Debug)]
-pub struct PassivePool {
-    ports: Vec<u16>,
+pub(crate) struct PassivePool {
+    /// The ports of each thread.
+    ports: Vec<Vec<u16>>,
     host: PassiveHost,
     check: PeerCheck,
     /// What the name in `host` last resolved to, for when it does not resolve.
@@ -35,11 +40,12 @@ pub struct PassivePool {
 type Key = (u16, Option<IpAddr>);
 
 impl PassivePool {
-    /// Binds the range on each address that control connections are accepted on, and accepts until the process stops.
-    /// Ports that are taken are left out; fails if none is left.
-    pub fn bind(
+    /// Binds the range on each address that control connections are accepted on, and accepts on the threads of
+    /// `workers` until the process stops. Ports that are taken are left out; fails if none is left.
+    pub(crate) fn bind(
         config: &FtpConfig,
         listeners: &[SocketAddr],
+        workers: &Workers,
         metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> io::Result<Arc<Self>> {
@@ -63,43 +69,53 @@ impl PassivePool {
             return Err(last_error);
         }
         metrics.passive_ports(bound.len());
+        let mut ports = vec![Vec::new(); workers.count()];
+        for (index, (port, _)) in bound.iter().enumerate() {
+            ports[index % workers.count()].push(*port);
+        }
         let pool = Arc::new(Self {
-            ports: bound.iter().map(|(port, _)| *port).collect(),
+            ports,
             host: config.passive_host.clone(),
             check: config.data_peer_check,
             resolved: Mutex::default(),
             waiting: Mutex::default(),
             metrics: Arc::clone(metrics),
         });
-        for (port, listeners) in bound {
+        for (index, (port, listeners)) in bound.into_iter().enumerate() {
             for listener in listeners {
-                shutdown.spawn_service(Arc::clone(&pool).accept(port, listener, shutdown.clone()));
+                let accepting = Arc::clone(&pool).accept(port, listener, shutdown.clone());
+                shutdown.spawn_service_on("passive port", accepting, workers.handle(index % workers.count()));
             }
         }
         Ok(pool)
     }
 
-    /// A port on which `client` may connect; none if `client`'s address waits on all of them.
-    pub(super) fn wait_for(self: &Arc<Self>, client: IpAddr) -> Option<Slot> {
+    /// A port on which `client` may connect, one of the thread `worker` if possible; none if `client`'s address waits
+    /// on all of them.
+    pub(in crate::edge) fn wait_for(self: &Arc<Self>, client: IpAddr, worker: usize) -> Option<Slot> {
         let address = match self.check {
             PeerCheck::Strict => Some(client),
             PeerCheck::Off => None,
         };
         let mut waiting = self.waiting();
-        // A random start makes the next port hard to guess for others behind the client's address.
-        let start = rand::random_range(0..self.ports.len());
-        let (before, after) = self.ports.split_at(start);
-        let free = after.iter().chain(before).find(|&&port| !waiting.contains_key(&(port, address)));
-        let key = (*free?, address);
+        let free = |ports: &[u16]| {
+            // A random start makes the next port hard to guess for others behind the client's address.
+            let (before, after) = ports.split_at(rand::random_range(0..ports.len().max(1)));
+            after.iter().chain(before).copied().find(|&port| !waiting.contains_key(&(port, address)))
+        };
+        let (others, own) = self.ports.split_at(worker);
+        let port = own.iter().chain(others).find_map(|ports| free(ports))?;
+        let key = (port, address);
         let (sender, connection) = oneshot::channel();
         waiting.insert(key, sender);
         drop(waiting);
         let counted = self.metrics.passive_waiting();
-        Some(Slot { pool: Arc::clone(self), key, connection, _counted: counted })
+        let foreign = !self.ports[worker].contains(&port);
+        Some(Slot { pool: Arc::clone(self), key, foreign, connection, _counted: counted })
     }
 
     /// The IPv4 address that a client which dialled `local` is told (RFC 959 section 4.1.2); none for IPv6 clients.
-    pub(super) async fn address_for(&self, local: IpAddr) -> Option<Ipv4Addr> {
+    pub(in crate::edge) async fn address_for(&self, local: IpAddr) -> Option<Ipv4Addr> {
         match (&self.host, local) {
             (PassiveHost::Auto, IpAddr::V4(address)) => Some(address),
             (PassiveHost::Auto, IpAddr::V6(_)) => None,
@@ -131,6 +147,10 @@ impl PassivePool {
     }
 
     async fn accept(self: Arc<Self>, port: u16, listener: TcpListener, shutdown: Shutdown) {
+        let listener = match net::rehome_listener(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(port, %error, "passive port lost"),
+        };
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -167,21 +187,24 @@ impl PassivePool {
 
 /// A port that waits for one session's data connection; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(in crate::edge) struct Slot {
     pool: Arc<PassivePool>,
     key: Key,
+    /// The port is accepted on by another thread.
+    foreign: bool,
     connection: oneshot::Receiver<TcpStream>,
     _counted: Counted,
 }
 
 impl Slot {
-    pub(super) fn port(&self) -> u16 {
+    pub(in crate::edge) fn port(&self) -> u16 {
         self.key.0
     }
 
-    /// The client's connection, once it is there. The slot's owner bounds the wait.
+    /// The client's connection on the calling thread, once it is there. The slot's owner bounds the wait.
     pub(super) async fn connected(&mut self) -> Option<TcpStream> {
-        (&mut self.connection).await.ok()
+        let stream = (&mut self.connection).await.ok()?;
+        if self.foreign { net::rehome(stream).ok() } else { Some(stream) }
     }
 }
 

@@ -1,0 +1,121 @@
+//! One command on control's far side, however libunftp has called for it: it is the one that the edge has prepared, it
+//! runs behind a fence, and a failure leaves the reply for the client with the session.
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tracing::Instrument;
+use unftp_core::storage::{Error, ErrorKind, Result};
+
+use super::front::Front;
+use crate::files::{self, Files, failure, transfer_result};
+use crate::metrics::TransferResult;
+use crate::path::VirtualPath;
+use crate::session::{Operation, Pending, Session};
+use crate::user::User;
+
+/// One session's files, as libunftp holds them.
+#[derive(Clone, Debug)]
+pub(super) struct Backend {
+    pub(super) front: Front,
+    pub(super) session: Arc<Session>,
+    files: Option<Files>,
+}
+
+/// How a command is written after its verb's own syntax: on the pair, and in what is checked against it.
+pub(super) fn argument(operation: Operation, path: &VirtualPath) -> String {
+    format!("{} {path}", operation.verb())
+}
+
+impl Backend {
+    pub(super) fn new(front: &Front, session: &Arc<Session>) -> Self {
+        Self { front: front.clone(), session: Arc::clone(session), files: None }
+    }
+
+    /// Makes the files those of `user`; fails if the configuration names a store or home that cannot be had.
+    pub(super) fn enter(&mut self, user: &Arc<User>) -> std::io::Result<()> {
+        self.files = Files::of(user, &self.front.stores);
+        if self.files.is_none() {
+            return Err(std::io::Error::other("the user's store or home does not exist"));
+        }
+        Ok(())
+    }
+
+    /// The command that the edge has prepared, if it concerns `path`, and the user's files.
+    pub(super) fn take(&self, path: &Path) -> Result<(Pending, &Files)> {
+        self.take_if(|pending| path == Path::new(pending.path.as_str()))
+    }
+
+    /// The command that the edge has prepared, if it is the `expected` one, and the user's files.
+    pub(super) fn take_if(&self, expected: impl FnOnce(&Pending) -> bool) -> Result<(Pending, &Files)> {
+        let pending = self.session.take_pending().filter(expected);
+        // libunftp calls only after login, which set the files, and hands over what the edge has sent.
+        match (pending, &self.files) {
+            (Some(pending), Some(files)) => Ok((pending, files)),
+            _ => {
+                let _in_session = self.session.span.enter();
+                tracing::error!("libunftp asks for something else than the edge has sent");
+                Err(ErrorKind::LocalError.into())
+            }
+        }
+    }
+
+    /// Waits for `work` within the session's span. An error, and a panic as well, leaves the reply with the session.
+    pub(super) async fn run<T>(
+        &self,
+        operation: Operation,
+        work: impl Future<Output = files::Result<T>>,
+    ) -> Result<T> {
+        let verb = operation.verb();
+        async {
+            let fenced = AssertUnwindSafe(work).catch_unwind().await;
+            fenced.unwrap_or_else(|panic| Err(files::Error::Internal(what(&*panic)))).map_err(|error| {
+                let reply = failure(operation, &error);
+                if transfer_result(&error) == TransferResult::StoreError {
+                    tracing::warn!(verb, error = &error as &dyn std::error::Error, "command failed");
+                } else {
+                    tracing::debug!(verb, code = reply.code, reason = reply.lines.first(), "command refused");
+                }
+                self.session.answer(reply);
+                Error::from(kind(&error))
+            })
+        }
+        .instrument(self.session.span.clone())
+        .await
+    }
+
+    /// Like `run`, for what gives up when it is told to, and that changes files: it leaves a line in the log.
+    pub(super) async fn change(
+        &self,
+        pending: &Pending,
+        work: impl Future<Output = files::Result<()>>,
+    ) -> Result<()> {
+        self.run(pending.operation, async {
+            pending.abort.unless_requested(work).await?;
+            let from = pending.from.as_ref().map(tracing::field::display);
+            tracing::info!(verb = pending.operation.verb(), path = %pending.path, from, "done");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What a panic said.
+fn what(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("no message"))
+}
+
+/// What libunftp is told. The client's reply comes from [`failure`]; this only feeds libunftp's own metrics.
+fn kind(error: &files::Error) -> ErrorKind {
+    match transfer_result(error) {
+        TransferResult::StoreError => ErrorKind::LocalError,
+        TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => {
+            ErrorKind::ConnectionClosed
+        }
+        TransferResult::Rejected | TransferResult::Ok => ErrorKind::PermanentFileNotAvailable,
+    }
+}

@@ -1,0 +1,36 @@
+//! What all sessions' front ends share.
+
+use std::io;
+use std::sync::Arc;
+
+use super::pair::Pairs;
+use crate::auth::Auth;
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::storage::Stores;
+
+/// What all sessions' front ends share.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    /// Who may log in.
+    pub auth: Arc<Auth>,
+    /// Where files live.
+    pub stores: Stores,
+    /// Where events are counted.
+    pub metrics: Arc<Metrics>,
+    /// The stages of stopping.
+    pub shutdown: Shutdown,
+    pub(super) pairs: Arc<Pairs>,
+}
+
+impl Front {
+    /// Fails if this machine has no loopback interface to spare a port on.
+    pub(crate) fn new(
+        auth: Arc<Auth>,
+        stores: Stores,
+        metrics: Arc<Metrics>,
+        shutdown: Shutdown,
+    ) -> io::Result<Self> {
+        Ok(Self { auth, stores, metrics, shutdown, pairs: Arc::new(Pairs::new()?) })
+    }
+}

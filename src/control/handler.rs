@@ -1,0 +1,191 @@
+//! `SITE XFER`: libunftp's own extension point, through which everything goes that it lacks or that moves bytes. Its
+//! handler runs without libunftp's session lock, and needs none of libunftp's data connections: it takes the client's
+//! own from the session.
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use libunftp::options::{Reply as Answer, ReplyCode, SiteCommandContext, SiteCommandHandler};
+use unftp_core::storage::{ErrorKind, Result};
+
+use super::authenticator::SessionUser;
+use super::command::{self, Backend};
+use super::listing::{self, Format};
+use super::metered::Metered;
+use crate::data::Abort;
+use crate::files::{self, Files, transfer_result};
+use crate::metrics::{ByteCount, Direction, TransferResult};
+use crate::reply::Reply;
+use crate::session::{Operation, Pending, Transfer};
+use crate::storage::UploadMode;
+
+/// What follows SITE on the pair. Clients cannot use it: the edge passes no SITE command on.
+pub(super) const NAME: &str = "XFER";
+
+/// Does what `SITE XFER <verb> <path>` asks for.
+#[derive(Debug)]
+pub(super) struct Handler;
+
+#[async_trait]
+impl SiteCommandHandler<Backend, SessionUser> for Handler {
+    async fn handle(&self, context: &SiteCommandContext<Backend, SessionUser>) -> Answer {
+        // The reply for the client stands in the session; libunftp's metrics count this one.
+        match context.storage.handle(&context.arguments).await {
+            Ok(()) => Answer::new(ReplyCode::CommandOkay, "done"),
+            Err(_) => Answer::new(ReplyCode::LocalError, "not done"),
+        }
+    }
+}
+
+impl Backend {
+    async fn handle(&self, arguments: &str) -> Result<()> {
+        let (mut pending, files) =
+            self.take_if(|pending| arguments == command::argument(pending.operation, &pending.path))?;
+        let transfer = pending.transfer.take();
+        let reply = match (pending.operation, transfer) {
+            (Operation::Stor, Some(transfer)) => {
+                let mode = match transfer.offset {
+                    0 => UploadMode::Replace,
+                    offset => UploadMode::From(offset),
+                };
+                self.upload(&pending, files, transfer, mode).await?
+            }
+            (Operation::Appe, Some(transfer)) => {
+                self.upload(&pending, files, transfer, UploadMode::Append).await?
+            }
+            (Operation::Retr, Some(transfer)) => self.download(&pending, files, transfer).await?,
+            (Operation::List, Some(transfer)) => self.list(&pending, files, transfer, Format::Long).await?,
+            (Operation::Nlst, Some(transfer)) => self.list(&pending, files, transfer, Format::Names).await?,
+            (Operation::Mlsd, Some(transfer)) => {
+                let facts = Format::Facts(self.session.facts());
+                self.list(&pending, files, transfer, facts).await?
+            }
+            (Operation::Mlst, _) => self.describe(&pending, files).await?,
+            (
+                Operation::Stor
+                | Operation::Appe
+                | Operation::Retr
+                | Operation::List
+                | Operation::Nlst
+                | Operation::Mlsd,
+                None,
+            )
+            | (
+                Operation::Cwd
+                | Operation::Mkd
+                | Operation::Rmd
+                | Operation::Dele
+                | Operation::Rnfr
+                | Operation::Rnto
+                | Operation::Size
+                | Operation::Mdtm
+                | Operation::Stat,
+                _,
+            ) => return Err(ErrorKind::LocalError.into()),
+        };
+        self.session.answer(reply);
+        Ok(())
+    }
+
+    async fn upload(
+        &self,
+        pending: &Pending,
+        files: &Files,
+        transfer: Transfer,
+        mode: UploadMode,
+    ) -> Result<Reply> {
+        let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
+        self.move_file(pending, files, direction, async |abort: &Abort, bytes| {
+            let plan = abort.unless_requested(files.plan_upload(&pending.path, mode)).await?;
+            let data = Metered::open(transfer.opener.open().await?, bytes);
+            Ok(plan.run(data, abort).await?)
+        })
+        .await
+    }
+
+    async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
+        self.move_file(pending, files, Direction::Download, async |abort: &Abort, bytes| {
+            let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
+            let data = Metered::open(transfer.opener.open().await?, bytes);
+            Ok(plan.run(data, abort).await?)
+        })
+        .await
+    }
+
+    /// Runs a file transfer and accounts for it.
+    async fn move_file<'a, F>(
+        &self,
+        pending: &'a Pending,
+        files: &Files,
+        direction: Direction,
+        work: impl FnOnce(&'a Abort, ByteCount) -> F,
+    ) -> Result<Reply>
+    where
+        F: Future<Output = files::Result<u64>>,
+    {
+        let (store, metrics) = (files.store(), &self.front.metrics);
+        let _active = metrics.transfer_active(direction);
+        let begun = Instant::now();
+        self.run(pending.operation, async {
+            let moved = work(&pending.abort, metrics.transfer_bytes(direction, store)).await;
+            let took = begun.elapsed();
+            let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
+            metrics.transfer_ended(direction, result, took);
+            tracing::info!(
+                direction = direction.label(),
+                result = result.label(),
+                store,
+                path = %pending.path,
+                bytes = moved.as_ref().ok(),
+                seconds = took.as_secs_f64(),
+                "transfer ended"
+            );
+            moved.map(|_| done())
+        })
+        .await
+    }
+
+    /// Sends a listing to the client's data connection.
+    async fn list(
+        &self,
+        pending: &Pending,
+        files: &Files,
+        transfer: Transfer,
+        format: Format,
+    ) -> Result<Reply> {
+        let abort = &pending.abort;
+        self.run(pending.operation, async {
+            let found = listing::find(files, &pending.path, &transfer.argument, format);
+            let (listed, selection) = abort.unless_requested(found).await?;
+            let mut data = transfer.opener.open().await?;
+            match abort.unless_requested(listing::send(listed, &selection, data.as_mut())).await {
+                Ok(()) => {
+                    data.finish().await?;
+                    Ok(done())
+                }
+                Err(error) => {
+                    // Without a reset the client would take what it got for the whole.
+                    data.reset();
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+
+    /// MLST (RFC 3659 section 7.2).
+    async fn describe(&self, pending: &Pending, files: &Files) -> Result<Reply> {
+        self.run(pending.operation, async {
+            let entry = pending.abort.unless_requested(files.stat(&pending.path)).await?;
+            let facts = listing::described(&entry, self.session.facts(), pending.path.as_str());
+            // The facts stand on a line of their own that begins with a space.
+            let lines = vec![format!("Listing {}", pending.path), format!(" {facts}"), "End".to_owned()];
+            Ok(Reply::of_lines(250, lines))
+        })
+        .await
+    }
+}
+
+fn done() -> Reply {
+    Reply::new(226, "Transfer complete")
+}

@@ -1,0 +1,157 @@
+//! Commands that concern files: their paths made absolute and normal, and passed on to control.
+
+use std::io;
+
+use rand::distr::{Alphanumeric, SampleString};
+use tokio::sync::oneshot;
+
+use super::attend::Running;
+use super::state::{Client, DataType, Flow};
+use crate::control::Control;
+use crate::data::AbortReason;
+use crate::edge::data::{Opener, Terms};
+use crate::path::VirtualPath;
+use crate::reply::Reply;
+use crate::session::{Operation, Pending, Transfer};
+
+impl Client {
+    /// Has a command done that needs no data connection.
+    pub(super) async fn forward(
+        &mut self,
+        control: &mut Control,
+        operation: Operation,
+        argument: &str,
+    ) -> io::Result<Flow> {
+        let path = match self.resolve(operation, argument) {
+            Ok(path) => path,
+            Err(reply) => return self.refuse(&reply).await,
+        };
+        let mut pending = Pending::new(operation, path.clone());
+        if operation == Operation::Rnto {
+            pending.from = self.settings.renaming.take();
+            if pending.from.is_none() {
+                return self.refuse(&Reply::new(503, "RNFR comes first")).await;
+            }
+        }
+        let running = Running::command(&pending);
+        let (reply, flow) = self.perform(control, pending, running).await?;
+        match operation {
+            Operation::Cwd if !reply.is_failure() => self.settings.directory = path,
+            Operation::Rnfr => self.settings.renaming = (!reply.is_failure()).then_some(path),
+            _ => {}
+        }
+        Ok(flow)
+    }
+
+    /// Has a file or a listing transferred.
+    pub(super) async fn transfer(
+        &mut self,
+        control: &mut Control,
+        operation: Operation,
+        argument: &str,
+    ) -> io::Result<Flow> {
+        let path = match self.resolve(operation, argument) {
+            Ok(path) => path,
+            Err(reply) => {
+                self.settings.restart = 0;
+                return self.refuse(&reply).await;
+            }
+        };
+        let mode = match self.settings.data_type {
+            DataType::Ascii => "ASCII",
+            DataType::Image => "BINARY",
+        };
+        let what = match operation {
+            Operation::List | Operation::Nlst | Operation::Mlsd => operation.verb(),
+            _ => path.file_name(),
+        };
+        let announcement = format!("Opening {mode} mode data connection for {what}.");
+        self.transfer_path(control, operation, path, argument, announcement).await
+    }
+
+    /// STOU: STOR with a name of our own (RFC 959 section 4.1.3).
+    pub(super) async fn store_unique(&mut self, control: &mut Control) -> io::Result<Flow> {
+        let name = unique_name();
+        let path = match self.resolve(Operation::Stor, &name) {
+            Ok(path) => path,
+            Err(reply) => return self.refuse(&reply).await,
+        };
+        // RFC 1123 section 4.1.2.9: this is how the client learns the name.
+        let announcement = format!("FILE: {name}");
+        self.transfer_path(control, Operation::Stor, path, &name, announcement).await
+    }
+
+    async fn transfer_path(
+        &mut self,
+        control: &mut Control,
+        operation: Operation,
+        path: VirtualPath,
+        argument: &str,
+        announcement: String,
+    ) -> io::Result<Flow> {
+        // RFC 3659 section 5.2: REST holds for the next transfer only, whatever becomes of that.
+        let offset = std::mem::take(&mut self.settings.restart);
+        let announced = self.settings.announced.take().filter(|_| operation.is_upload());
+        let Some(slot) = self.passive.take() else {
+            return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
+        };
+        let mut pending = Pending::new(operation, path);
+        let on_control_lost = self.on_control_lost();
+        let terms = Terms {
+            data_timeout: self.edge.config.data_timeout,
+            abort: pending.abort.clone(),
+            moved: pending.moved.clone(),
+            presence: self.presence.clone(),
+            on_control_lost,
+            announced,
+        };
+        let (tell, told) = oneshot::channel();
+        let opener = Box::new(Opener { slot, terms, opened: tell });
+        pending.transfer = Some(Transfer { offset, argument: argument.to_owned(), opener });
+        let running = Running::command(&pending)
+            .announcing(told, Reply::new(150, announcement))
+            .outliving(on_control_lost, announced);
+        Ok(self.perform(control, pending, running).await?.1)
+    }
+
+    /// Has `pending` done and sends the reply, and the one to an ABOR that came meanwhile.
+    async fn perform(
+        &mut self,
+        control: &mut Control,
+        pending: Pending,
+        mut running: Running,
+    ) -> io::Result<(Reply, Flow)> {
+        let abort = pending.abort.clone();
+        let reply = self.attend(control.perform(pending), &mut running).await?;
+        self.send(&reply).await?;
+        if running.is_aborted_by_client() {
+            // RFC 959 section 4.1.3: the command's own reply first, then the one to ABOR.
+            self.send(&Reply::new(226, "ABOR done")).await?;
+        }
+        let lost = abort.reason() == Some(AbortReason::ClientLost);
+        Ok((reply, if lost { Flow::Close } else { Flow::Continue }))
+    }
+
+    async fn refuse(&mut self, reply: &Reply) -> io::Result<Flow> {
+        self.send(reply).await?;
+        Ok(Flow::Continue)
+    }
+
+    /// What `argument` means to this client, or the reply with which it is refused.
+    fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
+        let refused = |why: String| Reply::new(operation.name_refused(), why);
+        let path = self.settings.directory.resolve(argument).map_err(|error| refused(error.to_string()))?;
+        let names_directory = matches!(argument.rsplit('/').next(), Some("" | "." | ".."));
+        // The root is refused in its own words.
+        if operation.writes_file() && names_directory && !path.is_root() {
+            return Err(refused("Not the name of a file".to_owned()));
+        }
+        Ok(path)
+    }
+}
+
+/// A name for STOU that nobody else has: the time for people, the rest for uniqueness.
+fn unique_name() -> String {
+    let now = chrono::Utc::now().format("%Y%m%dT%H%M%S");
+    format!("stou-{now}-{}", Alphanumeric.sample_string(&mut rand::rng(), 12))
+}

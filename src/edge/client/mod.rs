@@ -1,0 +1,174 @@
+//! One client's session at the edge: reads commands, has them done in order, and never ends because of a bad one.
+
+mod answer;
+mod attend;
+mod files;
+mod login;
+mod passive;
+mod state;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::sleep_until;
+
+use super::command::Command;
+use super::line::Line;
+use super::shared::Edge;
+use super::socket::{Incoming, Outgoing};
+use super::verb::{self, Local, Service};
+use crate::control::Control;
+use crate::reply::Reply;
+use crate::session::{Operation, Session};
+use state::{Client, Flow, Login, log_in_first};
+
+/// Serves a control connection until it ends, on the thread `worker`.
+pub(super) async fn serve(
+    edge: Arc<Edge>,
+    connection: (Incoming, Outgoing),
+    session: Arc<Session>,
+    worker: usize,
+) {
+    tracing::info!("session begins");
+    let mut client = Client::new(edge, connection, session, worker);
+    match client.run().await {
+        Ok(()) => {
+            client.outgoing.close(client.lines.into_incoming()).await;
+            tracing::info!("session ends");
+        }
+        Err(error) => tracing::info!(%error, "session lost"),
+    }
+}
+
+impl Client {
+    async fn run(&mut self) -> io::Result<()> {
+        let mut control = match Control::start(&self.edge.front, &self.session).await {
+            Ok(control) => control,
+            Err(error) => {
+                tracing::error!(%error, "cannot start a control front end");
+                return self.send(&Reply::new(421, "Service not available, try again later")).await;
+            }
+        };
+        self.send(&Reply::new(220, "Bucketport ready")).await?;
+        loop {
+            let line = match self.next_line().await? {
+                Ok(Line::Command(line)) => line,
+                Ok(Line::TooLong) => {
+                    self.send(&Reply::new(500, "Command line too long")).await?;
+                    continue;
+                }
+                Ok(Line::Endless) => {
+                    return self.send(&Reply::new(421, "Command line without end, closing")).await;
+                }
+                Ok(Line::End) => return Ok(()),
+                Err(closing) => return self.send(&closing).await,
+            };
+            let begun = Instant::now();
+            let parsed = Command::parse(&line);
+            let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
+            let flow = match parsed {
+                Ok(command) => match self.execute(&mut control, command).await {
+                    Ok(flow) => flow,
+                    Err(error) => {
+                        // Either the client is gone and hears nothing, or our own front end is and the client must.
+                        let _ = self.send(&Reply::new(421, "Service not available, closing")).await;
+                        return Err(error);
+                    }
+                },
+                Err(reply) => {
+                    self.send(&reply).await?;
+                    Flow::Continue
+                }
+            };
+            self.edge.front.metrics.command(label, begun.elapsed());
+            if flow == Flow::Close {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next line, or the reply with which the session ends.
+    async fn next_line(&mut self) -> io::Result<Result<Line, Reply>> {
+        let shutdown = &self.edge.front.shutdown;
+        if shutdown.is_draining() {
+            return Ok(Err(Reply::new(421, "Shutting down")));
+        }
+        let config = &self.edge.config;
+        let deadline = match self.login {
+            Login::Done => tokio::time::Instant::now() + config.idle_timeout,
+            Login::Fresh | Login::Named => self.accepted + config.login_timeout,
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.draining() => Ok(Err(Reply::new(421, "Shutting down"))),
+            line = self.lines.next() => Ok(Ok(line?)),
+            () = sleep_until(deadline) => Ok(Err(Reply::new(421, "Timeout, closing"))),
+        }
+    }
+
+    async fn execute(&mut self, control: &mut Control, command: Command) -> io::Result<Flow> {
+        let Command { verb, argument } = command;
+        if self.login != Login::Done && !verb.before_login() {
+            self.send(&log_in_first()).await?;
+            return Ok(Flow::Continue);
+        }
+        match verb.service {
+            Service::Refused(code, text) => {
+                self.send(&Reply::new(code, text)).await?;
+                Ok(Flow::Continue)
+            }
+            Service::Forward(operation) => self.forward(control, operation, &argument).await,
+            Service::Transfer(operation) => self.transfer(control, operation, &argument).await,
+            Service::Own(local) => self.own(control, local, &argument).await,
+        }
+    }
+
+    /// What the edge serves itself, alone or with a little help from control.
+    async fn own(&mut self, control: &mut Control, local: Local, argument: &str) -> io::Result<Flow> {
+        match local {
+            Local::User => self.user(control, argument).await,
+            Local::Pass => self.pass(control, argument).await,
+            Local::Rein => {
+                self.restart_login(control).await?;
+                self.send(&Reply::new(220, "Ready for a new user")).await?;
+                Ok(Flow::Continue)
+            }
+            Local::Quit => {
+                self.send(&Reply::new(221, "Goodbye")).await?;
+                Ok(Flow::Close)
+            }
+            Local::Cdup => self.forward(control, Operation::Cwd, "..").await,
+            Local::Stou => self.store_unique(control).await,
+            Local::Pasv => {
+                let reply = self.pasv().await;
+                self.send(&reply).await?;
+                Ok(Flow::Continue)
+            }
+            // STAT is allowed before login, but not a look at files.
+            Local::Stat if !argument.is_empty() && self.login == Login::Done => {
+                self.forward(control, Operation::Stat, argument).await
+            }
+            Local::Stat
+            | Local::Epsv
+            | Local::Type
+            | Local::Stru
+            | Local::Mode
+            | Local::Allo
+            | Local::Rest
+            | Local::Abor
+            | Local::Pwd
+            | Local::Syst
+            | Local::Help
+            | Local::Noop
+            | Local::Feat
+            | Local::Opts
+            | Local::Clnt => {
+                if let Some(reply) = self.immediate(local, argument) {
+                    self.send(&reply).await?;
+                }
+                Ok(Flow::Continue)
+            }
+        }
+    }
+}

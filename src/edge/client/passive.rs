@@ -1,0 +1,53 @@
+//! PASV and EPSV: where the client is to connect (RFC 959 section 4.1.2, RFC 2428).
+
+use super::state::Client;
+use crate::edge::data::Slot;
+use crate::reply::Reply;
+
+impl Client {
+    pub(super) async fn pasv(&mut self) -> Reply {
+        if self.settings.extended_passive_only {
+            return Reply::new(503, "EPSV ALL was sent");
+        }
+        self.passive = None;
+        let Some(address) = self.edge.passive.address_for(self.session.local.ip()).await else {
+            return Reply::new(425, "No IPv4 address to offer, use EPSV");
+        };
+        let Some(slot) = self.wait_for_data() else {
+            return Reply::new(425, "No passive port free, try again later");
+        };
+        let ([a, b, c, d], [high, low]) = (address.octets(), slot.port().to_be_bytes());
+        self.passive = Some(slot);
+        Reply::new(227, format!("Entering Passive Mode ({a},{b},{c},{d},{high},{low})"))
+    }
+
+    /// EPSV (RFC 2428 section 3).
+    pub(super) fn epsv(&mut self, argument: &str) -> Reply {
+        let ours = if self.session.peer.is_ipv4() { "1" } else { "2" };
+        match argument {
+            "" => {}
+            protocol if protocol == ours => {}
+            other if other.bytes().all(|byte| byte.is_ascii_digit()) => {
+                return Reply::new(522, format!("Network protocol not supported, use ({ours})"));
+            }
+            all if all.eq_ignore_ascii_case("ALL") => {
+                self.settings.extended_passive_only = true;
+                return Reply::new(200, "EPSV only from now on");
+            }
+            _ => return Reply::new(501, "Syntax: EPSV [1|2|ALL]"),
+        }
+        self.passive = None;
+        match self.wait_for_data() {
+            Some(slot) => {
+                let reply = Reply::new(229, format!("Entering Extended Passive Mode (|||{}|)", slot.port()));
+                self.passive = Some(slot);
+                reply
+            }
+            None => Reply::new(425, "No passive port free, try again later"),
+        }
+    }
+
+    fn wait_for_data(&self) -> Option<Slot> {
+        self.edge.passive.wait_for(self.session.peer.ip(), self.worker)
+    }
+}

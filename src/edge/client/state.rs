@@ -1,0 +1,127 @@
+//! What one client is and has set.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::config::OnControlLost;
+use crate::edge::data::Slot;
+use crate::edge::line::LineReader;
+use crate::edge::presence::Presence;
+use crate::edge::shared::Edge;
+use crate::edge::socket::{Incoming, Outgoing};
+use crate::path::VirtualPath;
+use crate::reply::Reply;
+use crate::session::Session;
+
+/// One client: its control connection and what it has set.
+pub(super) struct Client {
+    pub(super) edge: Arc<Edge>,
+    pub(super) session: Arc<Session>,
+    /// The thread that the session runs on.
+    pub(super) worker: usize,
+    pub(super) outgoing: Outgoing,
+    pub(super) lines: LineReader,
+    pub(super) presence: Presence,
+    /// The control connection has ended; what came before is still answered.
+    pub(super) ended: bool,
+    /// Where the client is to connect for its next transfer.
+    pub(super) passive: Option<Slot>,
+    /// When the connection, or the last REIN, came.
+    pub(super) accepted: Instant,
+    pub(super) login: Login,
+    pub(super) settings: Settings,
+}
+
+/// How far login has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Login {
+    /// Nothing yet.
+    Fresh,
+    /// USER was sent.
+    Named,
+    /// The session is a user's.
+    Done,
+}
+
+/// Whether the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Continue,
+    Close,
+}
+
+/// TYPE. Conversion of line ends is not done; the type is told in 150 only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DataType {
+    Image,
+    Ascii,
+}
+
+/// What a client has set since it logged in.
+pub(super) struct Settings {
+    pub(super) directory: VirtualPath,
+    pub(super) data_type: DataType,
+    /// From REST, for the next transfer.
+    pub(super) restart: u64,
+    /// From ALLO, for the next upload.
+    pub(super) announced: Option<u64>,
+    /// After EPSV ALL (RFC 2428 section 4).
+    pub(super) extended_passive_only: bool,
+    /// What RNFR has named.
+    pub(super) renaming: Option<VirtualPath>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            directory: VirtualPath::root(),
+            data_type: DataType::Image,
+            restart: 0,
+            announced: None,
+            extended_passive_only: false,
+            renaming: None,
+        }
+    }
+}
+
+impl Client {
+    pub(super) fn new(
+        edge: Arc<Edge>,
+        (incoming, outgoing): (Incoming, Outgoing),
+        session: Arc<Session>,
+        worker: usize,
+    ) -> Self {
+        Self {
+            edge,
+            session,
+            worker,
+            outgoing,
+            lines: LineReader::new(incoming),
+            presence: Presence::default(),
+            ended: false,
+            passive: None,
+            accepted: Instant::now(),
+            login: Login::Fresh,
+            settings: Settings::default(),
+        }
+    }
+
+    /// Sends a reply.
+    pub(super) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
+        tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
+        self.outgoing.write(reply.to_wire().as_bytes()).await
+    }
+
+    /// What becomes of an upload whose control connection ends with it.
+    pub(super) fn on_control_lost(&self) -> OnControlLost {
+        let own = self.session.user().and_then(|user| user.on_control_lost);
+        own.unwrap_or(self.edge.config.on_control_lost)
+    }
+}
+
+/// The reply to commands that are for users only.
+pub(super) fn log_in_first() -> Reply {
+    Reply::new(530, "Log in with USER and PASS first")
+}

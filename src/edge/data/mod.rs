@@ -1,0 +1,11 @@
+//! Data connections: how a client's comes about, and moving bytes over it with a deadline.
+
+mod opener;
+mod passive;
+mod plain;
+mod terms;
+
+pub(super) use opener::Opener;
+pub(crate) use passive::PassivePool;
+pub(super) use passive::Slot;
+pub(super) use terms::Terms;

@@ -1,0 +1,119 @@
+//! A data connection in the clear.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::terms::Terms;
+use crate::config::OnControlLost;
+use crate::data::{DataConnection, DataError};
+
+/// A file of up to this many bytes that came within the shortest grace was handed to the client's kernel in one go: its
+/// client was not killed half way through, and needs no grace. Small files are to be fast.
+const SENT_AT_ONCE: u64 = 64 * 1024;
+/// How long, as a share of the transfer, the end of a file waits for the end of the control connection.
+const GRACE_SHARE: u32 = 20;
+/// The kernel of a killed process ends its connections one after the other, last opened first; on a busy machine
+/// milliseconds pass in between.
+const SHORTEST_GRACE: Duration = Duration::from_millis(20);
+/// Ends that were sent together arrive together, unless one is lost and sent again.
+const LONGEST_GRACE: Duration = Duration::from_millis(250);
+
+/// A data connection in the clear.
+#[derive(Debug)]
+pub(super) struct PlainData {
+    stream: TcpStream,
+    terms: Terms,
+    opened: Instant,
+}
+
+impl PlainData {
+    pub(super) fn new(stream: TcpStream, terms: Terms) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, terms, opened: Instant::now() })
+    }
+
+    /// At the orderly end of the data: fails if the client did not end it but went away. The ends of the connections
+    /// of a client that was killed come in any order, so this one waits a little for the other.
+    async fn client_remains(&self) -> Result<(), DataError> {
+        let presence = &self.terms.presence;
+        if self.is_announced_size() || presence.is_leaving() {
+            return Ok(());
+        }
+        let took = self.opened.elapsed();
+        let sent_at_once = self.terms.moved.load(Ordering::Relaxed) <= SENT_AT_ONCE;
+        if took >= SHORTEST_GRACE || !sent_at_once {
+            let grace = (took / GRACE_SHARE).clamp(SHORTEST_GRACE, LONGEST_GRACE);
+            // Late is good: the client is still there.
+            let _ = timeout(grace, presence.lost()).await;
+        } else {
+            // Lets whoever reads the control connection see what has arrived on it.
+            tokio::task::yield_now().await;
+        }
+        match self.terms.on_control_lost {
+            OnControlLost::Discard if presence.is_lost() => Err(DataError::ControlLost),
+            OnControlLost::Discard | OnControlLost::Keep => Ok(()),
+        }
+    }
+
+    fn is_announced_size(&self) -> bool {
+        self.terms.announced == Some(self.terms.moved.load(Ordering::Relaxed))
+    }
+
+    fn count(&self, bytes: usize) {
+        self.terms.moved.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl DataConnection for PlainData {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
+        // A full buffer would grow, which nobody has accounted for.
+        debug_assert!(buffer.len() < buffer.capacity(), "no room to read into");
+        let data_timeout = self.terms.data_timeout;
+        match timeout(data_timeout, self.stream.read_buf(buffer)).await {
+            Ok(Ok(0)) => {
+                self.client_remains().await?;
+                Ok(0)
+            }
+            Ok(Ok(read)) => {
+                self.count(read);
+                Ok(read)
+            }
+            // Some stacks end every connection so.
+            Ok(Err(_)) if self.is_announced_size() => Ok(0),
+            Ok(Err(error)) => Err(DataError::Lost(error)),
+            Err(_) => Err(DataError::Stalled(data_timeout)),
+        }
+    }
+
+    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), DataError> {
+        let data_timeout = self.terms.data_timeout;
+        while !bytes.is_empty() {
+            let written = timeout(data_timeout, self.stream.write(bytes))
+                .await
+                .map_err(|_| DataError::Stalled(data_timeout))?
+                .map_err(DataError::Lost)?;
+            self.count(written);
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<(), DataError> {
+        self.stream.shutdown().await.map_err(DataError::Lost)
+    }
+
+    fn reset(self: Box<Self>) {
+        // Without lingering the close is a reset, which no client takes for the end of a file.
+        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "cannot reset a data connection");
+        }
+    }
+}

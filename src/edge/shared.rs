@@ -1,0 +1,33 @@
+//! What all connections share.
+
+use std::sync::Arc;
+
+use super::data::PassivePool;
+use crate::config::FtpConfig;
+use crate::control::Front;
+use crate::sessions::Sessions;
+use crate::workers::Workers;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(super) config: FtpConfig,
+    pub(super) front: Front,
+    pub(super) passive: Arc<PassivePool>,
+    pub(super) sessions: Sessions,
+    pub(super) workers: Arc<Workers>,
+}
+
+impl Edge {
+    /// An edge in front of `front` that offers the ports of `passive`, enters its sessions into `sessions` and runs
+    /// them on `workers`.
+    pub(crate) fn new(
+        config: FtpConfig,
+        front: Front,
+        passive: Arc<PassivePool>,
+        sessions: Sessions,
+        workers: Arc<Workers>,
+    ) -> Self {
+        Self { config, front, passive, sessions, workers }
+    }
+}
