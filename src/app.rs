@@ -17,6 +17,7 @@ use crate::http::{self, Health};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::reload::Reloader;
+use crate::session::Activity;
 use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
@@ -181,7 +182,7 @@ impl App {
                 age = ?session.age,
                 verb = activity.map(|activity| activity.operation.verb()),
                 path = activity.map(|activity| tracing::field::display(&activity.path)),
-                bytes = activity.map(|activity| activity.moved()),
+                bytes = activity.map(Activity::moved),
                 "session aborted"
             );
         }
@@ -199,5 +200,26 @@ async fn or_signal(done: impl Future<Output = bool>, signals: &mut Signals) -> b
 fn announce(what: &str, listener: &TcpListener) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "{what} listening");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_service_that_fails_drains_the_process_and_is_an_error() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("bucketport.toml");
+        let text = "[ftp]\nlisten = [\"127.0.0.1:0\"]\npassive_ports = \"20990-20999\"\n\
+                    [http]\nlisten = \"127.0.0.1:0\"\n[stores.only]\nurl = \"memory:///\"\n";
+        std::fs::write(&file, text).expect("a writable folder");
+        let loaded = crate::config::load(Some(&file)).expect("a valid configuration");
+        let app = App::build(loaded.config, loaded.reload).await.expect("free ports");
+        let shutdown = app.shutdown.clone();
+        shutdown.spawn_service("test", async { panic!("expected by the test") });
+        let served = tokio::time::timeout(CLEAN_UP, app.serve(Signals::new().expect("signals"))).await;
+        assert!(served.expect("it stops").is_err());
+        assert!(shutdown.is_draining());
     }
 }

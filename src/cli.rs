@@ -70,7 +70,7 @@ fn serve(file: Option<&Path>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return refuse(errors),
     };
-    logging::init(&loaded.config.log);
+    logging::init(loaded.config.log);
     if let Some(welcome) = welcome(&loaded) {
         eprint!("{welcome}");
     }

@@ -17,9 +17,9 @@ mod workers;
 
 pub mod data;
 mod facts;
-mod path;
+pub mod path;
 mod reply;
-mod user;
+pub mod user;
 
 mod session;
 mod sessions;
@@ -27,7 +27,7 @@ mod sessions;
 mod auth;
 pub mod storage;
 
-mod files;
+pub mod files;
 
 mod control;
 

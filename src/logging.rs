@@ -11,10 +11,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::config::{LogConfig, LogFormat, LogLevel};
 
 /// Sends this process's log to standard error. Only the first call in a process counts.
-pub(crate) fn init(config: &LogConfig) {
+pub(crate) fn init(config: LogConfig) {
     let colours = if stderr().is_terminal() { Colours::Yes } else { Colours::No };
     // An error means that a log is installed already, which then stays.
-    let _ = tracing::subscriber::set_global_default(subscriber(*config, colours, stderr));
+    let _ = tracing::subscriber::set_global_default(subscriber(config, colours, stderr));
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

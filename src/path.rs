@@ -4,11 +4,11 @@ use std::fmt;
 
 /// An absolute path without `.`, `..` or empty segments. The root is `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct VirtualPath(String);
+pub struct VirtualPath(String);
 
 /// Why a string is no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PathError {
+pub enum PathError {
     /// No object can have it in its name, and no reply could show it.
     #[error("control characters are not allowed in file names")]
     ControlCharacter,
@@ -16,12 +16,12 @@ pub(crate) enum PathError {
 
 impl VirtualPath {
     /// `/`, the user's home.
-    pub(crate) fn root() -> Self {
+    pub fn root() -> Self {
         Self("/".to_owned())
     }
 
     /// What `path` means to a client whose working directory is `self`. `..` at the root stays at the root.
-    pub(crate) fn resolve(&self, path: &str) -> Result<Self, PathError> {
+    pub fn resolve(&self, path: &str) -> Result<Self, PathError> {
         if path.chars().any(char::is_control) {
             return Err(PathError::ControlCharacter);
         }
@@ -41,7 +41,7 @@ impl VirtualPath {
 
     /// The directory that holds it; the root holds itself.
     #[must_use]
-    pub(crate) fn parent(&self) -> Self {
+    pub fn parent(&self) -> Self {
         match self.0.rsplit_once('/') {
             None | Some(("", _)) => Self::root(),
             Some((parent, _)) => Self(parent.to_owned()),
@@ -49,32 +49,32 @@ impl VirtualPath {
     }
 
     /// The last segment; empty for the root.
-    pub(crate) fn file_name(&self) -> &str {
+    pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
     }
 
     /// Whether it is `/`.
-    pub(crate) fn is_root(&self) -> bool {
+    pub fn is_root(&self) -> bool {
         self.0 == "/"
     }
 
     /// It in quotes, with its own quotes doubled, as 257 shows it (RFC 959 appendix II).
-    pub(crate) fn quoted(&self) -> String {
+    pub fn quoted(&self) -> String {
         format!("\"{}\"", self.0.replace('"', "\"\""))
     }
 
     /// It, with its leading slash.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// It, without its leading slash: the path below the user's home.
-    pub(crate) fn relative(&self) -> &str {
+    pub fn relative(&self) -> &str {
         &self.0[1..]
     }
 
     /// Its segments from the root on.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = &str> {
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').filter(|segment| !segment.is_empty())
     }
 }

@@ -10,7 +10,7 @@ use crate::config::{OnControlLost, UserConfig};
 
 /// A known user. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct User {
+pub struct User {
     /// The name given with USER.
     pub name: String,
     /// The store that holds the user's files.
@@ -28,7 +28,7 @@ pub(crate) struct User {
 
 impl User {
     /// Whether the user may log in from this address. An IPv4 client of an IPv6 socket counts as IPv4.
-    pub(crate) fn allows(&self, peer: IpAddr) -> bool {
+    pub fn allows(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(&peer))
     }

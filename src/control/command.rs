@@ -52,14 +52,11 @@ impl Backend {
     pub(super) fn take_if(&self, expected: impl FnOnce(&Pending) -> bool) -> Result<(Pending, &Files)> {
         let pending = self.session.take_pending().filter(expected);
         // libunftp calls only after login, which set the files, and hands over what the edge has sent.
-        match (pending, &self.files) {
-            (Some(pending), Some(files)) => Ok((pending, files)),
-            _ => {
-                let _in_session = self.session.span.enter();
-                tracing::error!("libunftp asks for something else than the edge has sent");
-                Err(ErrorKind::LocalError.into())
-            }
-        }
+        pending.zip(self.files.as_ref()).ok_or_else(|| {
+            let _in_session = self.session.span.enter();
+            tracing::error!("libunftp asks for something else than the edge has sent");
+            ErrorKind::LocalError.into()
+        })
     }
 
     /// Waits for `work` within the session's span. An error, and a panic as well, leaves the reply with the session.

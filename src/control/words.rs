@@ -20,12 +20,12 @@ pub(super) fn of(operation: Operation, path: &VirtualPath, reply: Reply, stated:
         Operation::Dele => Reply::new(250, "File deleted"),
         Operation::Rnfr => Reply::new(350, "Ready for RNTO"),
         Operation::Rnto => Reply::new(250, "Renamed"),
-        // Only the value matters (RFC 3659 sections 3.3 and 4.3).
-        Operation::Size | Operation::Mdtm => reply,
         // RFC 959 section 5.4 has 211, 212 and 213 for STAT; libunftp says 200.
         Operation::Stat => Reply { code: 213, ..reply },
-        // The handler states the reply to each of these.
-        Operation::Mlst
+        // The values of the first two need no words; the handler states the reply to each of the others.
+        Operation::Size
+        | Operation::Mdtm
+        | Operation::Mlst
         | Operation::Stor
         | Operation::Appe
         | Operation::Retr
@@ -36,7 +36,7 @@ pub(super) fn of(operation: Operation, path: &VirtualPath, reply: Reply, stated:
 }
 
 /// The reply to USER or PASS.
-pub(super) fn of_login(reply: Reply, stated: Option<Reply>) -> Reply {
+pub(super) fn of_login(reply: &Reply, stated: Option<Reply>) -> Reply {
     match (reply.code, stated) {
         (_, Some(stated)) => stated,
         (331, None) => Reply::new(331, "Password required"),

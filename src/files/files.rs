@@ -12,7 +12,7 @@ use crate::user::User;
 
 /// Why a user cannot have what they ask for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The user lacks the permission.
     #[error("permission denied")]
     Denied(Permission),
@@ -37,11 +37,11 @@ impl From<DataError> for Error {
 }
 
 /// The result of an operation on a user's files.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// One user's files.
 #[derive(Clone, Debug)]
-pub(crate) struct Files {
+pub struct Files {
     user: Arc<User>,
     store: Arc<Store>,
     home: StorePath,
@@ -49,19 +49,19 @@ pub(crate) struct Files {
 
 impl Files {
     /// The files of `user`; none if the store or the home that the configuration names cannot be had.
-    pub(crate) fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
+    pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
         let store = stores.find(&user.store)?;
         let home = store.root().join(&user.home).ok()?;
         Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home)), home })
     }
 
     /// The store that they are in.
-    pub(crate) fn store(&self) -> &str {
+    pub fn store(&self) -> &str {
         self.store.name()
     }
 
     /// The file or directory at `path`.
-    pub(crate) async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
+    pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         // Looking at a file belongs to reading and renaming it as much as to listing.
         let may_look =
             [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
@@ -76,7 +76,7 @@ impl Files {
     }
 
     /// Succeeds if `path` is a directory.
-    pub(crate) async fn enter(&self, path: &VirtualPath) -> Result<()> {
+    pub async fn enter(&self, path: &VirtualPath) -> Result<()> {
         // A home exists even before anything was uploaded to it.
         if path.is_root() {
             return Ok(());
@@ -95,7 +95,7 @@ impl Files {
     }
 
     /// Lists the directory at `path`, or describes the file there.
-    pub(crate) async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
+    pub async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
         self.allow(Permission::List)?;
         self.visible(path)?;
         match self.store.list(&self.key(path)?).await {
@@ -107,21 +107,21 @@ impl Files {
     }
 
     /// Makes a directory.
-    pub(crate) async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
+    pub async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Mkdir)?;
         self.writable(path)?;
         Ok(self.store.make_directory(&self.key(path)?).await?)
     }
 
     /// Removes an empty directory.
-    pub(crate) async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
+    pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Rmdir)?;
         self.writable(path)?;
         Ok(self.store.remove_directory(&self.key(path)?).await?)
     }
 
     /// Deletes a file.
-    pub(crate) async fn delete(&self, path: &VirtualPath) -> Result<()> {
+    pub async fn delete(&self, path: &VirtualPath) -> Result<()> {
         self.allow(Permission::Delete)?;
         self.visible(path)?;
         self.writable(path)?;
@@ -129,7 +129,7 @@ impl Files {
     }
 
     /// Gives a file another name.
-    pub(crate) async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
+    pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
         self.allow(Permission::Rename)?;
         for path in [from, to] {
             self.writable(path)?;
@@ -139,7 +139,7 @@ impl Files {
     }
 
     /// Checks that an upload of this kind to `path` is allowed and possible.
-    pub(crate) async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
+    pub async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
         self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
         self.writable(path)?;
         let mode = match mode {
@@ -158,7 +158,7 @@ impl Files {
     }
 
     /// Opens the file at `path` from byte `offset` on.
-    pub(crate) async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
+    pub async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
         self.allow(Permission::Read)?;
         self.visible(path)?;
         if path.is_root() {

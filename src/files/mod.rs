@@ -6,4 +6,4 @@ mod failure;
 mod files;
 
 pub(crate) use failure::{failure, transfer_result};
-pub(crate) use files::{Error, Files, Result};
+pub use files::{Error, Files, Result};

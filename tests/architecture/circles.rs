@@ -1,7 +1,8 @@
 //! Circles of imports among files. A `mod.rs` that passes a name on does not count: who imports the name imports the
 //! file that declares it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::source::Source;
 
@@ -66,7 +67,7 @@ fn declares(
 /// A shortest way from `start` along the edges back to it.
 fn path_back(edges: &[BTreeSet<usize>], start: usize) -> Option<Vec<usize>> {
     let mut came_from = BTreeMap::new();
-    let mut queue = std::collections::VecDeque::from([start]);
+    let mut queue = VecDeque::from([start]);
     while let Some(here) = queue.pop_front() {
         for &next in &edges[here] {
             if next == start {
@@ -76,8 +77,8 @@ fn path_back(edges: &[BTreeSet<usize>], start: usize) -> Option<Vec<usize>> {
                 }
                 return Some(path);
             }
-            if !came_from.contains_key(&next) {
-                came_from.insert(next, here);
+            if let Entry::Vacant(unseen) = came_from.entry(next) {
+                unseen.insert(here);
                 queue.push_back(next);
             }
         }
@@ -101,7 +102,9 @@ impl<'a> File<'a> {
         while let Some(line) = lines.next() {
             let Some((before, tree)) = line.split_once("use ").filter(|(before, _)| is_visibility(before))
             else {
-                paths_in(line).for_each(|path| note(&path, false));
+                for path in paths_in(line) {
+                    note(&path, false);
+                }
                 continue;
             };
             let mut tree = tree.to_owned();
@@ -109,7 +112,9 @@ impl<'a> File<'a> {
                 let Some(more) = lines.next() else { break };
                 tree.push_str(more);
             }
-            expand(tree.trim_end_matches(';')).iter().for_each(|path| note(path, !before.trim().is_empty()));
+            for path in expand(tree.trim_end_matches(';')) {
+                note(&path, !before.trim().is_empty());
+            }
         }
         Self { name: &source.path, module, imports }
     }

@@ -1,6 +1,7 @@
 //! Directories: made by MKD, implied by what is in them, removed only when empty.
 
-use bucketport::files::{self, VirtualPath};
+use bucketport::files;
+use bucketport::path::VirtualPath;
 
 use crate::data::body;
 use crate::fixture::Fixture;

@@ -170,6 +170,7 @@ impl Fixture {
             home: self.home.clone(),
             permissions,
             allow_from: Vec::new(),
+            on_control_lost: None,
         };
         Files::of(&Arc::new(user), &self.stores).expect("the store exists")
     }

@@ -1,6 +1,6 @@
 //! Listings: every entry once, page by page, and nothing that is not the user's.
 
-use bucketport::files::VirtualPath;
+use bucketport::path::VirtualPath;
 use bucketport::storage::{EntryKind, Listed};
 use bytes::Bytes;
 use futures::StreamExt;

@@ -67,7 +67,7 @@ impl Client {
         match upper.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["A"] | ["A", "N"] => self.settings.data_type = DataType::Ascii,
             // Some libraries leave the space out.
-            ["I"] | ["L", "8"] | ["L8"] => self.settings.data_type = DataType::Image,
+            ["I" | "L8"] | ["L", "8"] => self.settings.data_type = DataType::Image,
             ["A", "T" | "C"] | ["AN" | "AT" | "AC"] | ["E", ..] | ["L", _] => return unsupported(),
             [size] if size.strip_prefix('L').is_some_and(|size| size.parse::<u8>().is_ok()) => {
                 return unsupported();
@@ -117,8 +117,8 @@ impl Client {
                 self.session.select_facts(facts);
                 // RFC 3659 section 7.9: the reply names the facts that will be sent.
                 let shown = Fact::ALL.into_iter().filter(|&fact| facts.shows(fact));
-                let names: String = shown.map(|fact| format!("{};", fact.name())).collect();
-                Reply::new(200, format!("MLST OPTS {names}").trim_end())
+                let names: Vec<_> = shown.map(|fact| format!("{};", fact.name())).collect();
+                Reply::new(200, format!("MLST OPTS {}", names.concat()).trim_end())
             }
             _ => Reply::new(501, "Option not understood"),
         }

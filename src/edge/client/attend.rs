@@ -244,5 +244,5 @@ async fn due(announcement: &mut Option<(oneshot::Receiver<()>, Reply)>) {
         }
         *announcement = None;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
