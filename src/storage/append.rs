@@ -5,21 +5,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
-use object_store::{GetResult, GetResultPayload, ObjectStoreExt};
 
-use super::Store;
-use super::download;
+use super::driver::{Body, Condition, Get, Memory};
 use super::error::{Error, Result};
 use super::path::StorePath;
-use super::upload::{Source, Target};
+use super::store::Store;
+use super::upload::Source;
 
 /// The most old bytes that are written again: each append costs as much as they do.
 const LARGEST_REWRITE: u64 = 5 * 1024 * 1024 * 1024;
-
-/// Bytes of a local file that are read at once.
-const FILE_READ: usize = 256 * 1024;
 
 /// Where in the old file new bytes begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +28,17 @@ impl Store {
         self: &Arc<Self>,
         path: &StorePath,
         position: Position,
-    ) -> Result<(Option<OldBytes>, Target)> {
-        let old = match self.objects().get(path.as_path()).await {
+    ) -> Result<(Option<OldBytes>, Condition)> {
+        let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
+        let old = match self.driver.get(path, get).await {
             Ok(old) => old,
-            Err(object_store::Error::NotFound { .. }) => {
+            Err(Error::NotFound) => {
                 return match position {
-                    Position::End | Position::Offset(0) => Ok((None, Target::Absent)),
+                    Position::End | Position::Offset(0) => Ok((None, Condition::Absent)),
                     Position::Offset(_) => Err(Error::OffsetBeyondEnd),
                 };
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let size = old.meta.size;
         let offset = match position {
@@ -54,34 +49,20 @@ impl Store {
         if offset > LARGEST_REWRITE {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
-        let unchanged = Target::Unchanged(old.meta.e_tag.clone());
-        Ok((Some(OldBytes::new(old, offset)), unchanged))
+        let bytes = OldBytes { body: old.body, piece: Bytes::new(), left: offset };
+        Ok((Some(bytes), Condition::Unchanged(old.meta.version)))
     }
 }
 
 /// The old bytes that stay, as the source of an upload.
 ///
-/// They come in one stream, which pins them to one version, and without a charge to the budget: they go straight into
+/// They come in one body, which pins them to one version, and without a charge to the budget: they go straight into
 /// the part, which has one. An append that waited for memory to read with, while its part holds memory that others
 /// wait for, could wait for ever.
 pub(super) struct OldBytes {
-    pieces: BoxStream<'static, Result<Bytes>>,
+    body: Box<dyn Body>,
     piece: Bytes,
     left: u64,
-}
-
-impl OldBytes {
-    fn new(old: GetResult, offset: u64) -> Self {
-        let pieces = match old.payload {
-            GetResultPayload::File(file, _) => futures::stream::try_unfold(file, |file| async {
-                let (file, bytes) = download::done(download::read(file, FILE_READ)).await?;
-                Ok((!bytes.is_empty()).then(|| (bytes.into(), file)))
-            })
-            .boxed(),
-            GetResultPayload::Stream(stream) => stream.map_err(Error::from).boxed(),
-        };
-        Self { pieces, piece: Bytes::new(), left: offset }
-    }
 }
 
 #[async_trait]
@@ -91,8 +72,8 @@ impl Source for OldBytes {
             return Ok(0);
         }
         while self.piece.is_empty() {
-            // The stream keeps what it is waiting for when this future is dropped.
-            self.piece = self.pieces.next().await.ok_or(Error::Changed)??;
+            // The body keeps what it is waiting for when this future is dropped.
+            self.piece = self.body.next().await?.ok_or(Error::Changed)?.bytes;
         }
         let spare = buffer.capacity() - buffer.len();
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(spare).min(self.piece.len());

@@ -1,5 +1,9 @@
 //! What can go wrong with a file in a store, in terms a caller can act on.
 
+use std::io::{self, ErrorKind};
+
+use tokio::task::JoinError;
+
 use crate::data::DataError;
 
 /// Why an operation on a store failed.
@@ -62,30 +66,34 @@ impl From<object_store::Error> for Error {
             E::Precondition { .. } | E::NotModified { .. } => Self::Changed,
             E::InvalidPath { .. } => Self::NameNotAllowed("not a name that the store can hold"),
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused(error),
-            // `Generic` is all that the local folder reports; the operating system's reason is in its sources.
             // The enum is non-exhaustive, so one arm must take the rest.
-            _ => match io_kind(&error) {
-                Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) => {
-                    Self::NoSpace(error)
-                }
-                Some(std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem) => {
-                    Self::Refused(error)
-                }
-                // Nothing stands below a file; who wants to write there is told so by `LocalFolder::admit_file`.
-                Some(std::io::ErrorKind::NotADirectory) => Self::NotFound,
-                Some(std::io::ErrorKind::IsADirectory | std::io::ErrorKind::DirectoryNotEmpty) => {
-                    Self::IsADirectory
-                }
-                Some(std::io::ErrorKind::InvalidFilename) => {
-                    Self::NameNotAllowed("too long for the file system")
-                }
-                _ if error.to_string().contains("Filenames containing trailing '/#") => Self::NameNotAllowed(
-                    "the local store keeps names that end in # and digits for its own use",
-                ),
-                _ if is_refusal(&error.to_string()) => Self::Refused(error),
-                _ => Self::Store(error),
-            },
+            _ if is_refusal(&error.to_string()) => Self::Refused(error),
+            _ => Self::Store(error),
         }
+    }
+}
+
+impl Error {
+    /// What the operating system said of a local folder.
+    pub(super) fn local(source: io::Error) -> Self {
+        let kind = source.kind();
+        let error = object_store::Error::Generic { store: "local", source: Box::new(source) };
+        match kind {
+            // Nothing stands below a file; who wants to write there is told so before.
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::NotFound,
+            ErrorKind::AlreadyExists => Self::AlreadyExists,
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::NoSpace(error),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Self::Refused(error),
+            ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => Self::IsADirectory,
+            ErrorKind::InvalidFilename => Self::NameNotAllowed("too long for the file system"),
+            // The enum is non-exhaustive.
+            _ => Self::Store(error),
+        }
+    }
+
+    /// A task that was to do the work ended without an answer.
+    pub(super) fn task_lost(source: JoinError) -> Self {
+        Self::Store(object_store::Error::JoinError { source })
     }
 }
 
@@ -93,16 +101,4 @@ impl From<object_store::Error> for Error {
 /// text: the type that holds it is private.
 fn is_refusal(message: &str) -> bool {
     ["status code: 401 ", "status code: 403 "].iter().any(|status| message.contains(status))
-}
-
-/// The kind of the first operating-system error among `error`'s sources.
-fn io_kind(error: &object_store::Error) -> Option<std::io::ErrorKind> {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return Some(io.kind());
-        }
-        source = error.source();
-    }
-    None
 }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::Store;
 use super::append::{OldBytes, Position};
 use super::download::Download;
+use super::driver::Condition;
 use super::error::{Error, Result};
 use super::path::StorePath;
-use super::upload::{Target, Upload};
+use super::store::Store;
+use super::upload::Upload;
 use crate::data::{Abort, DataConnection};
 
 /// What an upload does to a file that is there already.
@@ -29,7 +30,7 @@ pub enum UploadMode {
 pub struct PlannedUpload {
     upload: Upload,
     old: Option<OldBytes>,
-    target: Target,
+    condition: Condition,
 }
 
 /// A download whose object is open.
@@ -43,24 +44,21 @@ impl Store {
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
         // Semantics decision: only a local folder is asked whether `path` is a directory. An object store can hold
         // both a file and a directory of one name, and asking would cost a request for every upload.
-        if let Some(local) = &self.local {
-            local.admit_file(path)?;
-        }
-        let (old, target) = match mode {
-            UploadMode::Replace => (None, Target::Any),
+        let upload = Upload::plan(self, path.clone()).await?;
+        let (old, condition) = match mode {
+            UploadMode::Replace => (None, Condition::Any),
             UploadMode::Create => {
-                self.require(path, &Target::Absent).await?;
-                (None, Target::Absent)
+                self.require(path, &Condition::Absent).await?;
+                (None, Condition::Absent)
             }
             UploadMode::Append => self.old_bytes(path, Position::End).await?,
             UploadMode::From(offset) => self.old_bytes(path, Position::Offset(offset)).await?,
         };
-        Ok(PlannedUpload { upload: Upload::new(self, path.clone()), old, target })
+        Ok(PlannedUpload { upload, old, condition })
     }
 
     /// Opens the object at `path` from byte `offset` on.
     pub async fn plan_download(self: &Arc<Self>, path: &StorePath, offset: u64) -> Result<PlannedDownload> {
-        self.admit(path)?;
         match Download::open(self, path, offset).await {
             Ok(download) => Ok(PlannedDownload { download }),
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
@@ -83,14 +81,9 @@ impl PlannedUpload {
             upload.fill(&mut data).await?;
             Ok(upload.total() - kept)
         };
-        let filled = tokio::select! {
-            biased;
-            () = abort.requested() => Err(Error::Data(abort.error())),
-            filled = filling => filled,
-        };
-        match filled {
+        match abort.unless_requested(filling).await {
             Ok(taken) => {
-                self.upload.commit(&self.target).await?;
+                self.upload.commit(&self.condition).await?;
                 Ok(taken)
             }
             Err(error) => {
@@ -114,12 +107,7 @@ impl PlannedDownload {
             }
             Ok(sent)
         };
-        let sent = tokio::select! {
-            biased;
-            () = abort.requested() => Err(Error::Data(abort.error())),
-            sent = sending => sent,
-        };
-        match sent {
+        match abort.unless_requested(sending).await {
             Ok(sent) => {
                 data.finish().await?;
                 Ok(sent)

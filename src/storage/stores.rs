@@ -9,18 +9,14 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::list::PaginatedListStore;
-use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use object_store::{BackoffConfig, ClientConfigKey, ObjectStore, ObjectStoreScheme, RetryConfig};
+use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfig};
 use secrecy::ExposeSecret;
 
-use super::Store;
 use super::budget::Budget;
-use super::instrumented::{Instrumented, Meter};
-use super::list::Pages;
-use super::local::LocalFolder;
+use super::driver::{Cloud, Driver, Folder, Instrumented, OnePage};
 use super::path::StorePath;
+use super::store::Store;
 use crate::config::{ConfigError, StoreConfig, TransferConfig};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -52,25 +48,21 @@ impl Stores {
         metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Result<Self, Vec<ConfigError>> {
+        let shared = Shared { transfer, budget, shutdown };
         let mut stores = BTreeMap::new();
         let mut errors = Vec::new();
         for (name, config) in configured {
-            let meter = Meter::new(name, Arc::clone(metrics));
-            match connect(name, config)
-                .and_then(|backend| Ok((backend.open(&meter, name)?, prefix(name, config)?)))
-            {
-                Ok(((objects, pages, local), root)) => {
+            let opened = connect(name, config)
+                .and_then(|backend| Ok((backend.driver(name, &shared)?, prefix(name, config)?)));
+            match opened {
+                Ok((driver, root)) => {
                     let store = Store {
                         name: name.clone(),
-                        objects,
-                        pages,
-                        local,
+                        driver: Arc::new(Instrumented::new(driver, name, Arc::clone(metrics))),
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
-                        transfer: *transfer,
                         budget: Arc::clone(budget),
-                        meter,
                         shutdown: shutdown.clone(),
                     };
                     stores.insert(name.clone(), Arc::new(store));
@@ -111,29 +103,27 @@ enum Backend {
     Memory,
 }
 
-type Opened = (Arc<dyn ObjectStore>, Option<Pages>, Option<LocalFolder>);
+/// What all stores share.
+struct Shared<'a> {
+    transfer: &'a TransferConfig,
+    budget: &'a Arc<Budget>,
+    shutdown: &'a Shutdown,
+}
 
 impl Backend {
-    fn open(self, meter: &Meter, name: &str) -> Result<Opened, Vec<ConfigError>> {
-        fn cloud<S: ObjectStore + PaginatedListStore + Clone>(store: S, meter: &Meter) -> Opened {
-            (Arc::new(Instrumented::new(store.clone(), meter.clone())), Some(Pages::new(store)), None)
-        }
+    fn driver(self, name: &str, shared: &Shared<'_>) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
+        let Shared { transfer, budget, shutdown } = *shared;
         Ok(match self {
-            Self::S3(store) => cloud(store, meter),
-            Self::Gcs(store) => cloud(store, meter),
-            Self::Azure(store) => cloud(store, meter),
-            Self::Memory => (Arc::new(Instrumented::new(InMemory::new(), meter.clone())), None, None),
-            Self::Local(path) => {
-                let failed = |error: &dyn std::fmt::Display| {
-                    vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
-                };
-                let folder = LocalFolder::open(&path).map_err(|error| failed(&error))?;
-                let files =
-                    LocalFileSystem::new_with_prefix(folder.root()).map_err(|error| failed(&error))?;
-                // Deleting the last file of a directory without a marker removes it, as on an object store.
-                let files = files.with_automatic_cleanup(true);
-                (Arc::new(Instrumented::new(files, meter.clone())), None, Some(folder))
+            Self::S3(client) => Arc::new(Cloud::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::Gcs(client) => Arc::new(Cloud::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::Azure(client) => Arc::new(Cloud::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::Memory => {
+                let objects = InMemory::new();
+                Arc::new(Cloud::new(objects.clone(), OnePage(objects), transfer, budget, shutdown))
             }
+            Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
+                vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
+            })?),
         })
     }
 }

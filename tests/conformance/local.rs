@@ -1,13 +1,21 @@
-//! What only a local folder has: links, and directories of other programs.
+//! What only a local folder has: links, directories of other programs, and a way of writing of its own.
 
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 
-use bucketport::storage::{Existing, UploadMode};
+use bucketport::data::Abort;
+use bucketport::storage::{Error, Existing, UploadMode};
 use bytes::Bytes;
+use futures::future::join_all;
 use tempfile::TempDir;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
 
-use crate::data::body;
+use crate::data::{FakeData, Step, body};
 use crate::fixture::Fixture;
+
+/// The most that is written at once.
+const PIECE: usize = 256 * 1024;
 
 async fn run(case: impl AsyncFnOnce(&Fixture)) {
     let fixture = Fixture::on_local().await.expect("always there");
@@ -120,6 +128,116 @@ async fn a_folder_that_is_gone_is_noticed() {
         assert!(fixture.store().probe().await.is_err());
         std::fs::create_dir(root).expect("gone");
         fixture.store().probe().await.expect("it is back");
+    })
+    .await;
+}
+
+/// A file is written in pieces of 256 KiB; what fits into one is written in one go.
+#[tokio::test]
+async fn sizes_around_a_piece() {
+    run(async |fixture| {
+        for size in [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 5 * PIECE + 7] {
+            let bytes = body(size, 1);
+            for mode in [UploadMode::Replace, UploadMode::Append] {
+                fixture.put("dir/file", &body(3, 2)).await;
+                fixture.upload("dir/file", mode, &bytes).await.expect("possible");
+                let old: &[u8] = if mode == UploadMode::Append { &body(3, 2) } else { &[] };
+                fixture.assert_holds("dir/file", &[old, &bytes].concat()).await;
+            }
+        }
+        fixture.assert_nothing_left().await;
+    })
+    .await;
+}
+
+/// All found nothing when they were planned, and all end at once; a look before the end would not do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_creates_one_wins() {
+    run(async |fixture| {
+        for (round, size) in [10, 100_000, PIECE + 1].into_iter().cycle().take(30).enumerate() {
+            let name = format!("round {round}");
+            let go = Arc::new(Barrier::new(8));
+            let mut rivals = JoinSet::new();
+            for seed in 0..8 {
+                let path = fixture.path(&name);
+                let planned =
+                    fixture.store().plan_upload(&path, UploadMode::Create).await.expect("nothing there");
+                let go = Arc::clone(&go);
+                rivals.spawn(async move {
+                    let (data, _) = FakeData::uploads([Step::Send(body(size, seed))]);
+                    go.wait().await;
+                    (seed, planned.run(data, &Abort::new()).await)
+                });
+            }
+            let mut winners = Vec::new();
+            for (seed, result) in rivals.join_all().await {
+                match result {
+                    Ok(_) => winners.push(seed),
+                    Err(error) => assert!(matches!(error, Error::AlreadyExists), "{error:?}"),
+                }
+            }
+            assert_eq!(winners.len(), 1, "{name}: {winners:?}");
+            fixture.assert_holds(&name, &body(size, winners[0])).await;
+        }
+        fixture.assert_nothing_left().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_abort_after_some_pieces_leaves_no_file_and_no_directory() {
+    run(async |fixture| {
+        for pieces in [1, 2, 4] {
+            let script = vec![Step::Send(body(pieces * PIECE + 1, 1)), Step::Lose];
+            let lost = fixture.upload_script("upper/lower/new", UploadMode::Replace, script).await;
+            assert_err!(lost, Data(_));
+            fixture.assert_nothing_left().await;
+            assert!(fixture.entries("").await.expect("a directory").is_empty());
+        }
+    })
+    .await;
+}
+
+/// What is staged has a name of its own length.
+#[tokio::test]
+async fn names_as_long_as_the_file_system_takes() {
+    run(async |fixture| {
+        let name = "n".repeat(255);
+        for size in [1, 2 * PIECE] {
+            fixture.put(&name, &body(size, 1)).await;
+            fixture.assert_holds(&name, &body(size, 1)).await;
+        }
+    })
+    .await;
+}
+
+/// Opening a pipe would wait for somebody who writes to it.
+#[tokio::test]
+async fn pipes_are_no_files() {
+    run(async |fixture| {
+        let pipe = fixture.folder().expect("a local store").join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("part of every system");
+        assert!(made.success());
+        assert_err!(fixture.download("pipe", 0).await, NotFound);
+        assert!(fixture.entries("").await.expect("a directory").is_empty());
+    })
+    .await;
+}
+
+/// Sessions delete the last file of a directory, which goes with it, while others upload there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn uploads_hold_against_directories_that_go() {
+    run(async |fixture| {
+        let bytes = &body(PIECE + 1, 1);
+        join_all((0..4).map(|number| async move {
+            for round in 0..50 {
+                let (name, size) = (format!("a/b/{number}"), if round % 2 == 0 { 10 } else { PIECE + 1 });
+                fixture.put(&name, &bytes.slice(..size)).await;
+                fixture.store().delete(&fixture.path(&name)).await.expect("just made");
+            }
+        }))
+        .await;
+        assert!(fixture.entries("").await.expect("a directory").is_empty());
     })
     .await;
 }

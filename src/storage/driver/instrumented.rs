@@ -1,149 +1,191 @@
-//! Measures every call to a store. Wraps any `ObjectStore` and changes nothing else.
+//! Measures every call to a store. Wraps any [`Driver`] and changes nothing else.
 
-use std::fmt;
-use std::ops::Range;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::stream::BoxStream;
-use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
-};
 
+use super::contract::{
+    Condition, Destination, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed, Sending,
+};
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
+use crate::storage::entry::Entry;
+use crate::storage::error::{Error, Result};
+use crate::storage::path::StorePath;
 
 /// Where the measurements of one store go.
 #[derive(Clone, Debug)]
-pub(super) struct Meter {
+struct Meter {
     store: Arc<str>,
     metrics: Arc<Metrics>,
 }
 
 impl Meter {
-    pub(super) fn new(store: &str, metrics: Arc<Metrics>) -> Self {
-        Self { store: store.into(), metrics }
-    }
-
     /// Waits for `call` and records how long it took and how it ended.
-    pub(super) async fn measure<T>(
+    async fn measure<T>(
         &self,
         operation: StoreOperation,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let begun = Instant::now();
         let result = call.await;
-        let outcome = match &result {
+        self.record(operation, begun, &result);
+        result
+    }
+
+    fn record<T>(&self, operation: StoreOperation, begun: Instant, result: &Result<T>) {
+        let outcome = match result {
             Ok(_) => StoreOutcome::Ok,
-            Err(Error::NotFound { .. }) => StoreOutcome::NotFound,
-            Err(Error::Precondition { .. } | Error::NotModified { .. } | Error::AlreadyExists { .. }) => {
-                StoreOutcome::Precondition
-            }
+            Err(Error::NotFound) => StoreOutcome::NotFound,
+            Err(Error::Changed | Error::AlreadyExists) => StoreOutcome::Precondition,
             Err(_) => StoreOutcome::Error,
         };
         self.metrics.store_request(&self.store, operation, outcome, begun);
-        result
     }
 }
 
-/// An `ObjectStore` whose calls are measured.
+/// A driver, or what a driver has opened, whose calls are measured.
 #[derive(Debug)]
-pub(super) struct Instrumented<S> {
-    inner: S,
+pub(in crate::storage) struct Instrumented<D> {
+    inner: D,
     meter: Meter,
 }
 
-impl<S> Instrumented<S> {
-    pub(super) fn new(inner: S, meter: Meter) -> Self {
-        Self { inner, meter }
+impl Instrumented<Arc<dyn Driver>> {
+    /// `inner`, measured as the store of this name.
+    pub(in crate::storage) fn new(inner: Arc<dyn Driver>, store: &str, metrics: Arc<Metrics>) -> Self {
+        Self { inner, meter: Meter { store: store.into(), metrics } }
     }
 }
 
-impl<S: fmt::Display> fmt::Display for Instrumented<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+impl<D> Instrumented<D> {
+    fn wrap<T>(&self, inner: T) -> Instrumented<T> {
+        Instrumented { inner, meter: self.meter.clone() }
     }
 }
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
-impl<S: ObjectStore> ObjectStore for Instrumented<S> {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.meter.measure(StoreOperation::Put, self.inner.put_opts(location, payload, opts)).await
+impl Driver for Instrumented<Arc<dyn Driver>> {
+    fn within(&self, home: &StorePath) -> Arc<dyn Driver> {
+        Arc::new(self.wrap(self.inner.within(home)))
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        let create = self.inner.put_multipart_opts(location, opts);
-        let inner = self.meter.measure(StoreOperation::CreateMultipart, create).await?;
-        Ok(Box::new(InstrumentedUpload { inner, meter: self.meter.clone() }))
+    fn ranges(&self) -> Option<Ranges> {
+        self.inner.ranges()
     }
 
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let operation = if options.head { StoreOperation::Head } else { StoreOperation::Get };
-        self.meter.measure(operation, self.inner.get_opts(location, options)).await
+    async fn probe(&self, root: &StorePath) -> Result<()> {
+        self.meter.measure(StoreOperation::List, self.inner.probe(root)).await
     }
 
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.meter.measure(StoreOperation::Get, self.inner.get_ranges(location, ranges)).await
+    async fn head(&self, path: &StorePath) -> Result<Meta> {
+        self.meter.measure(StoreOperation::Head, self.inner.head(path)).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        // Measured by its callers: a stream has no one end that could be timed here.
-        self.inner.delete_stream(locations)
+    async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
+        self.meter.measure(StoreOperation::Get, self.inner.get(path, get)).await
     }
 
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+    async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
+        // No call to the store.
+        Ok(Box::new(self.wrap(self.inner.destination(path).await?)))
     }
 
-    fn list_with_offset(
-        &self,
-        prefix: Option<&Path>,
-        offset: &Path,
-    ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+    async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.meter.measure(StoreOperation::Delete, self.inner.delete(path)).await
     }
 
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.meter.measure(StoreOperation::List, self.inner.list_with_delimiter(prefix)).await
+    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
+        self.meter.measure(StoreOperation::Copy, self.inner.copy(from, to, source)).await
     }
 
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.meter.measure(StoreOperation::Copy, self.inner.copy_opts(from, to, options)).await
+    async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
+        let begun = Instant::now();
+        let result = self.inner.rename(from, to, existing).await;
+        // Where it takes a copy there was no call yet.
+        if !matches!(result, Ok(Renamed::NeedsCopy)) {
+            self.meter.record(StoreOperation::Rename, begun, &result);
+        }
+        result
     }
 
-    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
-        self.meter.measure(StoreOperation::Rename, self.inner.rename_opts(from, to, options)).await
+    async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
+        let pages = self.meter.measure(StoreOperation::List, self.inner.list(path)).await?;
+        Ok(pages.map(|pages| Box::new(self.wrap(pages)) as Box<dyn Pages>))
     }
-}
 
-#[derive(Debug)]
-struct InstrumentedUpload {
-    inner: Box<dyn MultipartUpload>,
-    meter: Meter,
+    async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
+        self.meter.measure(StoreOperation::List, self.inner.keys_below(path, limit)).await
+    }
+
+    async fn is_directory(&self, path: &StorePath) -> Result<bool> {
+        self.meter.measure(StoreOperation::List, self.inner.is_directory(path)).await
+    }
+
+    async fn remove_directory(&self, path: &StorePath) -> Result<()> {
+        // What is left of a directory is a matter of local folders: other stores have no call for it.
+        self.inner.remove_directory(path).await
+    }
 }
 
 #[async_trait]
-impl MultipartUpload for InstrumentedUpload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        let meter = self.meter.clone();
-        let part = self.inner.put_part(data);
-        async move { meter.measure(StoreOperation::PutPart, part).await }.boxed()
+#[deny(clippy::missing_trait_methods)]
+impl Destination for Instrumented<Box<dyn Destination>> {
+    fn first_part(&self) -> usize {
+        self.inner.first_part()
     }
 
-    async fn complete(&mut self) -> Result<PutResult> {
-        self.meter.measure(StoreOperation::CompleteMultipart, self.inner.complete()).await
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+        self.meter.measure(StoreOperation::Put, self.inner.put(body, condition)).await
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+        let Self { inner, meter } = *self;
+        let inner = meter.measure(StoreOperation::CreateMultipart, inner.open()).await?;
+        Ok(Box::new(Instrumented { inner, meter }))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
+    fn part_size(&self) -> usize {
+        self.inner.part_size()
+    }
+
+    fn window(&self) -> usize {
+        self.inner.window()
+    }
+
+    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
+        let begun = Instant::now();
+        let sending = self.inner.send(part)?;
+        let meter = self.meter.clone();
+        let measured = async move {
+            let sent = sending.await;
+            meter.record(StoreOperation::PutPart, begun, &sent);
+            sent
+        };
+        Ok(measured.boxed())
+    }
+
+    async fn complete(&mut self, condition: &Condition) -> Result<()> {
+        self.meter.measure(StoreOperation::CompleteMultipart, self.inner.complete(condition)).await
     }
 
     async fn abort(&mut self) -> Result<()> {
         self.meter.measure(StoreOperation::AbortMultipart, self.inner.abort()).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Pages for Instrumented<Box<dyn Pages>> {
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        self.meter.measure(StoreOperation::List, self.inner.next()).await
     }
 }

@@ -1,0 +1,207 @@
+//! What a kind of store must do. File semantics are built on these operations and on nothing else, so a store of another
+//! kind is one more implementation of [`Driver`].
+//!
+//! The operations are small, one request each where the store has requests, and `Instrumented` measures every one of
+//! them. They answer in the storage's own
+//! [`Error`](crate::storage::Error): a driver knows best what its own errors mean, and
+//! not every driver has `object_store` under it.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+
+use crate::storage::budget::Charge;
+use crate::storage::entry::Entry;
+use crate::storage::error::Result;
+use crate::storage::path::StorePath;
+
+/// A store of some kind.
+#[async_trait]
+pub(in crate::storage) trait Driver: Debug + Send + Sync {
+    /// The same store, of which only what is below `home` may be reached. Keys cannot lead out of it, but links in a
+    /// local folder can.
+    fn within(&self, home: &StorePath) -> Arc<dyn Driver>;
+
+    /// Whether and how large bodies are better fetched in several ranges at once; none if one stream is as quick.
+    fn ranges(&self) -> Option<Ranges>;
+
+    /// Sees that the store answers.
+    async fn probe(&self, root: &StorePath) -> Result<()>;
+
+    /// The size, time and version of the file at `path`. A directory is not found.
+    async fn head(&self, path: &StorePath) -> Result<Meta>;
+
+    /// Opens the file at `path`. Fails with `Changed` if the store knows that it is not the wanted version.
+    async fn get(&self, path: &StorePath, get: Get) -> Result<Got>;
+
+    /// Where an upload to `path` will go. Refuses what can be refused without a request.
+    async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>>;
+
+    /// Deletes the file at `path`.
+    async fn delete(&self, path: &StorePath) -> Result<()>;
+
+    /// Writes the file `from`, which `source` describes, to `to` as well, over whatever is there.
+    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()>;
+
+    /// Gives the file `from` the name `to` in one step, if the store can do that.
+    async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed>;
+
+    /// Begins to list the directory at `path`; none if nothing shows that it is one.
+    async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>>;
+
+    /// Up to `limit` keys below the directory at `path`, at whatever depth the store looks for them. A `dir/` marker of
+    /// another tool counts, without its slash.
+    async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>>;
+
+    /// Whether `path` is a directory.
+    async fn is_directory(&self, path: &StorePath) -> Result<bool>;
+
+    /// Removes what is left of a directory in which no key is left.
+    async fn remove_directory(&self, path: &StorePath) -> Result<()>;
+}
+
+/// Where an upload goes; nothing of it is in the store yet.
+#[async_trait]
+pub(in crate::storage) trait Destination: Debug + Send {
+    /// A body of up to so many bytes comes as one [`put`](Self::put). A longer one is [opened](Self::open), and so many
+    /// bytes are its first part.
+    fn first_part(&self) -> usize;
+
+    /// Makes the object appear, whole. `condition` has just been seen to hold; a store that can makes it part of the
+    /// request, so that it holds against a rival too. The caller waits for the end.
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()>;
+
+    /// Begins an upload in parts.
+    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>>;
+}
+
+/// An upload in parts, which the store holds open until it is completed or aborted.
+#[async_trait]
+pub(in crate::storage) trait OpenUpload: Debug + Send {
+    /// The size of the next part; only the last may be smaller.
+    fn part_size(&self) -> usize;
+
+    /// How many parts may be on their way at once. With 1 each is sent when the one before it has arrived, which is what
+    /// a store needs that takes a stream.
+    fn window(&self) -> usize;
+
+    /// Sends the next part. It goes on whether or not the answer is waited for, until the answer is dropped.
+    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending>;
+
+    /// Makes the object appear, once all parts have arrived. `condition` is as in [`Destination::put`].
+    async fn complete(&mut self, condition: &Condition) -> Result<()>;
+
+    /// Leaves nothing of it.
+    async fn abort(&mut self) -> Result<()>;
+}
+
+/// The answer to a part that was sent.
+pub(in crate::storage) type Sending = BoxFuture<'static, Result<()>>;
+
+/// A directory being listed, from its first page on.
+#[async_trait]
+pub(in crate::storage) trait Pages: Debug + Send {
+    /// The next entries, possibly none of them; `None` after the last page.
+    async fn next(&mut self) -> Result<Option<Vec<Entry>>>;
+}
+
+/// The bytes of an open file, in order.
+#[async_trait]
+pub(in crate::storage) trait Body: Send {
+    /// The next piece; none after the last byte. Ends in an error rather than early. With [`Memory::Callers`] dropping
+    /// the future loses nothing.
+    async fn next(&mut self) -> Result<Option<Chunk>>;
+}
+
+/// A piece of a file.
+#[derive(Debug)]
+pub(in crate::storage) struct Chunk {
+    pub(in crate::storage) bytes: Bytes,
+    /// Given back when the client has taken the bytes.
+    pub(in crate::storage) _charge: Option<Arc<Charge>>,
+}
+
+/// What the store says of a file.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct Meta {
+    pub(in crate::storage) size: u64,
+    pub(in crate::storage) modified: DateTime<Utc>,
+    /// None if the store does not tell.
+    pub(in crate::storage) version: Option<Version>,
+}
+
+/// Differs between two contents of one name: an etag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
+
+/// What is wanted of a file.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct Get {
+    /// The first byte.
+    pub(in crate::storage) from: u64,
+    /// The byte after the last one; none is the end of the file.
+    pub(in crate::storage) to: Option<u64>,
+    /// The version that is wanted, if only one will do.
+    pub(in crate::storage) version: Option<Version>,
+    pub(in crate::storage) memory: Memory,
+}
+
+/// Who charges the bytes of a body to the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Memory {
+    /// The body, before it hands them out; it may read ahead as far as memory is free.
+    Charged,
+    /// The caller has memory for them already and copies them there. Nothing waits for memory, nothing is read ahead.
+    Callers,
+}
+
+/// An open file.
+pub(in crate::storage) struct Got {
+    pub(in crate::storage) meta: Meta,
+    /// What of the file the body holds.
+    pub(in crate::storage) range: Range<u64>,
+    pub(in crate::storage) body: Box<dyn Body>,
+}
+
+/// How a large body is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Ranges {
+    /// Bytes in one request.
+    pub(in crate::storage) size: usize,
+    /// Requests on their way at once.
+    pub(in crate::storage) window: usize,
+}
+
+/// What must hold of the target when an upload is made to appear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Condition {
+    /// Whatever is there is replaced.
+    Any,
+    /// Nothing may be there.
+    Absent,
+    /// This version must still be there.
+    Unchanged(Option<Version>),
+}
+
+/// What to do when a file stands at the new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Replace it.
+    Replace,
+    /// Fail.
+    Refuse,
+}
+
+/// What became of a rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Renamed {
+    /// It was one step.
+    Done,
+    /// There is no such step here; nothing was done. A copy and a delete will do.
+    NeedsCopy,
+}

@@ -1,0 +1,263 @@
+//! Where a folder's work runs: small work right on the session's thread while the folder is quick, everything else on
+//! blocking threads.
+//!
+//! Looking up, opening or writing a small file takes microseconds on a local disk, less than a blocking thread takes to
+//! wake up. On a network folder the same calls take milliseconds, or hang, and would hold up every session of the
+//! thread. So each call on a session's thread is timed, and the folder counts as slow for a minute
+//!
+//! - when the moving average of what calls took exceeds [`SLOW`]. Every call of a slow folder is slow, while a thread of
+//!   a busy machine that had to wait for its processor is so now and then: a single call counts for [`MOST`] at most.
+//! - when one call, or a probe, took [`STUCK`]. While a probe is out that long, the folder is not quick either. Probes
+//!   run every few seconds and always on a blocking thread, so a folder that hangs is mostly found out by one.
+//!
+//! After the minute the first calls decide anew, and sooner than at the start.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+
+use crate::storage::error::{Error, Result};
+
+/// The average above which calls are kept off the sessions' threads.
+const SLOW: Duration = Duration::from_millis(1);
+/// What one call adds to the average at most, an eighth of it at a time: three such calls in a row make a folder slow.
+const MOST: Duration = Duration::from_millis(4);
+const WEIGHT: u32 = 8;
+/// One call that takes so long is enough.
+const STUCK: Duration = Duration::from_millis(100);
+/// How long a slow folder counts as slow.
+const REST: Duration = Duration::from_mins(1);
+
+/// Bytes that are read or written in one go on a session's thread; they take some 20 µs.
+pub(super) const SMALL: usize = 64 * 1024;
+
+/// How much work something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// A few names, up to [`SMALL`] bytes.
+    Small,
+    /// More, or nobody knows.
+    Large,
+}
+
+impl Cost {
+    /// Of moving `bytes`.
+    pub(super) fn of(bytes: usize) -> Self {
+        if bytes <= SMALL { Self::Small } else { Self::Large }
+    }
+}
+
+/// The disk, or whatever else a folder is on.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    pace: Mutex<Pace>,
+}
+
+impl Disk {
+    /// Does `work` where work of this cost belongs now.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let begun = Instant::now();
+        if cost == Cost::Small && self.pace().is_quick(begun) {
+            let result = work();
+            let ended = Instant::now();
+            self.pace().took(ended, ended - begun);
+            return result;
+        }
+        joined(self.start(work).await)
+    }
+
+    /// Begins `work` on a blocking thread.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> JoinHandle<Result<T>> {
+        tokio::task::spawn_blocking(work)
+    }
+
+    /// Does `work` on a blocking thread, to see how quick the folder is.
+    pub(super) async fn probe(
+        self: &Arc<Self>,
+        work: impl FnOnce() -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let disk = Arc::clone(self);
+        let begun = Instant::now();
+        disk.pace().probe_began(begun);
+        let probing = self.start(move || {
+            let result = work();
+            let ended = Instant::now();
+            disk.pace().probe_ended(ended, ended - begun);
+            result
+        });
+        joined(probing.await)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        // No code that can panic runs under the lock.
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The result of work on a blocking thread.
+pub(super) fn joined<T>(joined: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    joined.map_err(Error::task_lost)?
+}
+
+/// How quick the folder was lately.
+#[derive(Debug, Default)]
+struct Pace {
+    average: Duration,
+    slow_until: Option<Instant>,
+    /// Since when a probe is out.
+    probing: Option<Instant>,
+}
+
+impl Pace {
+    fn is_quick(&mut self, now: Instant) -> bool {
+        if self.probing.is_some_and(|since| now.saturating_duration_since(since) >= STUCK) {
+            return false;
+        }
+        match self.slow_until {
+            Some(until) if now < until => false,
+            Some(_) => {
+                self.slow_until = None;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// A call on a session's thread took this long.
+    fn took(&mut self, now: Instant, time: Duration) {
+        self.average = (self.average * (WEIGHT - 1) + time.min(MOST)) / WEIGHT;
+        if self.average > SLOW || time >= STUCK {
+            self.rest(now);
+        }
+    }
+
+    fn probe_began(&mut self, now: Instant) {
+        self.probing.get_or_insert(now);
+    }
+
+    fn probe_ended(&mut self, now: Instant, time: Duration) {
+        self.probing = None;
+        if time >= STUCK {
+            self.rest(now);
+        }
+    }
+
+    fn rest(&mut self, now: Instant) {
+        if self.slow_until.is_none() {
+            tracing::info!(
+                "a local folder is slow: for a minute nothing of it is done on the sessions' threads"
+            );
+        }
+        self.slow_until = Some(now + REST);
+        // Not forgiven: after the minute one slow call is enough.
+        self.average = SLOW;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: Duration = Duration::from_micros(20);
+
+    /// A clock that stands still until it is told otherwise.
+    struct Clock(Instant);
+
+    impl Clock {
+        fn after(&mut self, time: Duration) -> Instant {
+            self.0 += time;
+            self.0
+        }
+    }
+
+    fn clock() -> Clock {
+        Clock(Instant::now())
+    }
+
+    fn takes(pace: &mut Pace, clock: &mut Clock, time: Duration) {
+        pace.took(clock.after(time), time);
+    }
+
+    #[test]
+    fn a_quick_folder_stays_quick_though_a_thread_waits_for_its_processor_now_and_then() {
+        let (mut pace, mut clock) = (Pace::default(), clock());
+        for round in 0..1000 {
+            let time = if round % 20 == 0 { Duration::from_millis(30) } else { CALL };
+            takes(&mut pace, &mut clock, time);
+            assert!(pace.is_quick(clock.0), "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_folder_whose_every_call_is_slow_rests_for_a_minute() {
+        let (mut pace, mut clock) = (Pace::default(), clock());
+        let mut calls = 0;
+        while pace.is_quick(clock.0) {
+            takes(&mut pace, &mut clock, Duration::from_millis(2));
+            calls += 1;
+            assert!(calls < 10, "it never counts as slow");
+        }
+        assert!(calls > 1, "one call says little");
+        assert!(!pace.is_quick(clock.after(Duration::from_secs(59))));
+        assert!(pace.is_quick(clock.after(Duration::from_secs(2))));
+        // Then one call is enough.
+        takes(&mut pace, &mut clock, Duration::from_millis(2));
+        assert!(!pace.is_quick(clock.0));
+    }
+
+    #[test]
+    fn a_folder_that_has_become_quick_again_is_trusted_again() {
+        let (mut pace, mut clock) = (Pace::default(), clock());
+        takes(&mut pace, &mut clock, STUCK);
+        assert!(!pace.is_quick(clock.0), "one call that was stuck is enough");
+        clock.after(REST);
+        for _ in 0..100 {
+            assert!(pace.is_quick(clock.0));
+            takes(&mut pace, &mut clock, CALL);
+        }
+        takes(&mut pace, &mut clock, Duration::from_millis(2));
+        assert!(pace.is_quick(clock.0));
+    }
+
+    #[test]
+    fn a_probe_that_hangs_keeps_everybody_else_off_the_folder() {
+        let (mut pace, mut clock) = (Pace::default(), clock());
+        pace.probe_began(clock.0);
+        assert!(pace.is_quick(clock.after(Duration::from_millis(99))));
+        assert!(!pace.is_quick(clock.after(Duration::from_millis(1))));
+        pace.probe_ended(clock.0, STUCK);
+        assert!(!pace.is_quick(clock.after(Duration::from_secs(59))));
+        assert!(pace.is_quick(clock.after(Duration::from_secs(2))));
+    }
+
+    /// Where work ran, by whether it was on this thread.
+    async fn runs_here(disk: &Disk, cost: Cost) -> bool {
+        let here = std::thread::current().id();
+        disk.run(cost, move || Ok(std::thread::current().id() == here)).await.expect("cannot fail")
+    }
+
+    #[tokio::test]
+    async fn work_moves_to_blocking_threads_when_the_folder_is_slow_and_while_it_is_probed() {
+        let disk = Arc::new(Disk::default());
+        assert!(runs_here(&disk, Cost::Small).await);
+        assert!(!runs_here(&disk, Cost::Large).await);
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let probe = tokio::spawn({
+            let disk = Arc::clone(&disk);
+            async move { disk.probe(move || wait.recv().map_err(|_| Error::NotFound)).await }
+        });
+        tokio::time::sleep(STUCK + Duration::from_millis(50)).await;
+        assert!(!runs_here(&disk, Cost::Small).await, "the probe hangs");
+        go.send(()).expect("it waits");
+        probe.await.expect("no panic").expect("it was told to go on");
+        assert!(!runs_here(&disk, Cost::Small).await, "the probe took long");
+    }
+}

@@ -1,0 +1,294 @@
+//! The operations on a local folder.
+
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::disk::{Cost, Disk, joined};
+use super::listing::{FolderPages, first_page};
+use super::place::{Found, Place, Root};
+use super::reading::FileBody;
+use super::staged::{Publish, Staged, in_directory, move_to, remove_while_empty};
+use crate::storage::budget::{Budget, LARGEST_BUFFER};
+use crate::storage::driver::contract::{
+    Condition, Destination, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed, Sending,
+    Version,
+};
+use crate::storage::error::{Error, Result};
+use crate::storage::path::StorePath;
+
+/// Written at once: what one buffer holds, so that it is still in the processor's cache.
+const PART: usize = LARGEST_BUFFER;
+
+/// A local folder.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct Folder {
+    root: Root,
+    disk: Arc<Disk>,
+    budget: Arc<Budget>,
+}
+
+impl Folder {
+    /// The folder at `root`, made if it is missing.
+    pub(in crate::storage) fn open(root: &Path, budget: &Arc<Budget>) -> std::io::Result<Self> {
+        Ok(Self { root: Root::open(root)?, disk: Arc::default(), budget: Arc::clone(budget) })
+    }
+
+    /// Asks `question` of what stands at `path`.
+    async fn at<T: Send + 'static>(
+        &self,
+        cost: Cost,
+        path: &StorePath,
+        question: impl FnOnce(&Self, Place) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (folder, path) = (self.clone(), path.clone());
+        self.disk
+            .run(cost, move || {
+                let place = folder.root.look_up(&path)?;
+                question(&folder, place)
+            })
+            .await
+    }
+
+    /// Removes the directories above `path` that are empty now: without a file or marker there is no directory.
+    fn prune_above(&self, path: &Path) {
+        remove_while_empty(path.ancestors().skip(1).take_while(|above| *above != self.root.root()));
+    }
+}
+
+#[async_trait]
+impl Driver for Folder {
+    fn within(&self, home: &StorePath) -> Arc<dyn Driver> {
+        Arc::new(Self { root: self.root.within(home), ..self.clone() })
+    }
+
+    fn ranges(&self) -> Option<Ranges> {
+        None
+    }
+
+    async fn probe(&self, _root: &StorePath) -> Result<()> {
+        let root = self.root.root().to_owned();
+        self.disk.probe(move || std::fs::read_dir(root).map(drop).map_err(Error::local)).await
+    }
+
+    async fn head(&self, path: &StorePath) -> Result<Meta> {
+        self.at(Cost::Small, path, |_, place| match place.found {
+            Found::File(metadata) => Ok(describe(&metadata)),
+            Found::Directory | Found::Other | Found::Nothing | Found::BelowFile => Err(Error::NotFound),
+        })
+        .await
+    }
+
+    async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
+        self.at(Cost::Small, path, move |folder, place| {
+            // Opening a pipe would wait for somebody who writes to it.
+            if !matches!(place.found, Found::File(_)) {
+                return Err(Error::NotFound);
+            }
+            let file = File::open(&place.path).map_err(Error::local)?;
+            let metadata = file.metadata().map_err(Error::local)?;
+            let meta = describe(&metadata);
+            if get.version.is_some() && meta.version != get.version {
+                return Err(Error::Changed);
+            }
+            let range = get.from.min(meta.size)..get.to.unwrap_or(meta.size).min(meta.size);
+            let span = (range.start, range.end.saturating_sub(range.start));
+            let body = FileBody::open(file, span, get.memory, &folder.disk, &folder.budget)?;
+            Ok(Got { meta, range, body: Box::new(body) })
+        })
+        .await
+    }
+
+    async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
+        let path = self.at(Cost::Small, path, |_, place| place.for_writing()).await?;
+        Ok(Box::new(FolderDestination { path, disk: Arc::clone(&self.disk) }))
+    }
+
+    async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.at(Cost::Small, path, |folder, place| {
+            std::fs::remove_file(&place.path).map_err(Error::local)?;
+            folder.prune_above(&place.path);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
+        let to = to.clone();
+        self.at(Cost::Large, from, move |folder, place| {
+            let to = folder.root.look_up(&to)?.for_writing()?;
+            let mut from = File::open(&place.path).map_err(Error::local)?;
+            let staged = Staged::create(&to)?;
+            staged.fill_from(&mut from)?;
+            staged.publish(Publish::OverAnything)
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
+        let to = to.clone();
+        self.at(Cost::Small, from, move |folder, place| {
+            let to = folder.root.look_up(&to)?.for_writing()?;
+            let publish = match existing {
+                Existing::Replace => Publish::OverAnything,
+                Existing::Refuse => Publish::OverNothing,
+            };
+            let directory = to.parent().ok_or(Error::IsADirectory)?;
+            match in_directory(directory, || move_to(&place.path, &to, publish)) {
+                Ok(_) => {
+                    folder.prune_above(&place.path);
+                    Ok(Renamed::Done)
+                }
+                // Another file system is mounted, or linked to, below the folder.
+                Err(error) if error.kind() == ErrorKind::CrossesDevices => Ok(Renamed::NeedsCopy),
+                Err(error) => Err(Error::local(error)),
+            }
+        })
+        .await
+    }
+
+    async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
+        let page = self
+            .at(Cost::Large, path, |_, place| match first_page(&place.path) {
+                Ok(page) => Ok(Some(page)),
+                Err(Error::NotFound) => Ok(None),
+                Err(error) => Err(error),
+            })
+            .await?;
+        Ok(page.map(|page| Box::new(FolderPages::new(&self.disk, page)) as Box<dyn Pages>))
+    }
+
+    async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
+        let prefix = path.as_prefix();
+        self.at(Cost::Small, path, move |_, place| {
+            let entries = match std::fs::read_dir(&place.path) {
+                Ok(entries) => entries,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    return Ok(Vec::new());
+                }
+                Err(error) => return Err(Error::local(error)),
+            };
+            let key = |entry: std::io::Result<std::fs::DirEntry>| {
+                Ok(format!("{prefix}{}", entry.map_err(Error::local)?.file_name().to_string_lossy()))
+            };
+            entries.take(limit).map(key).collect()
+        })
+        .await
+    }
+
+    async fn is_directory(&self, path: &StorePath) -> Result<bool> {
+        // It may be empty without a marker: another program made it.
+        self.at(Cost::Small, path, |_, place| Ok(matches!(place.found, Found::Directory))).await
+    }
+
+    async fn remove_directory(&self, path: &StorePath) -> Result<()> {
+        self.at(Cost::Small, path, |_, place| match std::fs::remove_dir(&place.path) {
+            Ok(()) => Ok(()),
+            // It went with its marker.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Err(Error::NotEmpty),
+            Err(error) => Err(Error::local(error)),
+        })
+        .await
+    }
+}
+
+/// A file's facts. It is another version when it is another file or was written to.
+fn describe(metadata: &Metadata) -> Meta {
+    let version = format!(
+        "{:x}-{:x}-{:x}-{:x}",
+        metadata.ino(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.len()
+    );
+    let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH).into();
+    Meta { size: metadata.len(), modified, version: Some(Version(version)) }
+}
+
+fn publish(condition: &Condition) -> Publish {
+    match condition {
+        Condition::Absent => Publish::OverNothing,
+        // That the version has just been seen there must do: no file system replaces one version only.
+        Condition::Any | Condition::Unchanged(_) => Publish::OverAnything,
+    }
+}
+
+#[derive(Debug)]
+struct FolderDestination {
+    path: PathBuf,
+    disk: Arc<Disk>,
+}
+
+#[async_trait]
+impl Destination for FolderDestination {
+    fn first_part(&self) -> usize {
+        PART
+    }
+
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+        let Self { path, disk } = *self;
+        let publish = publish(condition);
+        let size = body.iter().map(Bytes::len).sum();
+        let work = move || {
+            let staged = Staged::create(&path)?;
+            staged.write(&body)?;
+            staged.publish(publish)
+        };
+        disk.run(Cost::of(size), work).await
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+        let Self { path, disk } = *self;
+        let staged = disk.run(Cost::Small, move || Staged::create(&path)).await?;
+        Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
+    }
+}
+
+/// A file that is written part by part.
+#[derive(Debug)]
+struct FolderUpload {
+    /// Shared with the part on its way; none once it has ended.
+    staged: Option<Arc<Staged>>,
+    disk: Arc<Disk>,
+}
+
+#[async_trait]
+impl OpenUpload for FolderUpload {
+    fn part_size(&self) -> usize {
+        PART
+    }
+
+    fn window(&self) -> usize {
+        // A file is written from its beginning to its end.
+        1
+    }
+
+    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
+        let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
+        let writing = self.disk.start(move || staged.write(&part));
+        Ok(Box::pin(async move { joined(writing.await) }))
+    }
+
+    async fn complete(&mut self, condition: &Condition) -> Result<()> {
+        let staged = self.staged.take().ok_or(Error::Changed)?;
+        let publish = publish(condition);
+        // On a blocking thread: closing a large file and replacing another can take long.
+        self.disk.run(Cost::Large, move || staged.publish(publish)).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let staged = self.staged.take();
+        self.disk
+            .run(Cost::Large, move || {
+                drop(staged);
+                Ok(())
+            })
+            .await
+    }
+}

@@ -1,0 +1,10 @@
+//! A local folder, with file operations of our own: a file is written beside its name and renamed into place.
+
+mod disk;
+mod folder;
+mod listing;
+mod place;
+mod reading;
+mod staged;
+
+pub(in crate::storage) use folder::Folder;

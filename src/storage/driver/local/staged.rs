@@ -1,0 +1,147 @@
+//! A file being written: beside its name under a hidden one, until it is whole.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::storage::error::{Error, Result};
+
+/// How often directories that others remove meanwhile are made again.
+const TRIES: usize = 100;
+
+/// Different in every process, so that those which share a folder seldom try a name that is taken.
+static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random()));
+
+/// A staged file. Dropped before it was published it goes, with the directories that were made for it.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// None once it is closed.
+    file: Mutex<Option<File>>,
+    path: PathBuf,
+    target: PathBuf,
+    /// The directories that were made for it, the lowest first.
+    made: Vec<PathBuf>,
+    published: AtomicBool,
+}
+
+/// What a published file may replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Publish {
+    OverAnything,
+    OverNothing,
+}
+
+impl Staged {
+    /// An empty file that is to become `target`. Directories above it are made as needed.
+    pub(super) fn create(target: &Path) -> Result<Self> {
+        let directory = target.parent().ok_or(Error::IsADirectory)?;
+        let ((file, path), made) = in_directory(directory, || open_new(directory)).map_err(Error::local)?;
+        let (file, target) = (Mutex::new(Some(file)), target.to_owned());
+        Ok(Self { file, path, target, made, published: AtomicBool::new(false) })
+    }
+
+    /// Adds to its end.
+    pub(super) fn write(&self, pieces: &[Bytes]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().ok_or(Error::Changed)?;
+        pieces.iter().try_for_each(|piece| file.write_all(piece)).map_err(Error::local)
+    }
+
+    /// Adds all that `source` has.
+    pub(super) fn fill_from(&self, source: &mut File) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().ok_or(Error::Changed)?;
+        std::io::copy(source, file).map(drop).map_err(Error::local)
+    }
+
+    /// Gives it its name. Nothing can be added afterwards.
+    pub(super) fn publish(&self, publish: Publish) -> Result<()> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A network file system may say only now that it could not keep what was written.
+        file.map_or(Ok(()), |file| nix::unistd::close(file)).map_err(|error| Error::local(error.into()))?;
+        move_to(&self.path, &self.target, publish).map_err(Error::local)?;
+        self.published.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published.load(Ordering::Acquire) {
+            if let Err(error) = std::fs::remove_file(&self.path) {
+                tracing::warn!(path = %self.path.display(), %error, "an unfinished upload stays in the folder");
+            }
+            remove_while_empty(&self.made);
+        }
+    }
+}
+
+/// Gives the file at `from` the name `to`.
+pub(super) fn move_to(from: &Path, to: &Path, publish: Publish) -> std::io::Result<()> {
+    if publish == Publish::OverAnything {
+        return std::fs::rename(from, to);
+    }
+    // A link fails if the name is taken, in one step.
+    match std::fs::hard_link(from, to) {
+        Ok(()) => std::fs::remove_file(from),
+        // A file system without links: that nothing was there a moment ago must do.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::Unsupported) => {
+            std::fs::rename(from, to)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file of a hidden name. The name's length has nothing to do with the target's, so that those may be as long as the
+/// file system takes.
+fn open_new(directory: &Path) -> std::io::Result<(File, PathBuf)> {
+    loop {
+        let path = directory.join(format!(".bucketport#{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Does `work`, which puts something into `directory`, and tells what directories had to be made for it, the lowest
+/// first. If it fails they are gone again.
+pub(super) fn in_directory<T>(
+    directory: &Path,
+    mut work: impl FnMut() -> std::io::Result<T>,
+) -> std::io::Result<(T, Vec<PathBuf>)> {
+    let mut made = Vec::new();
+    for _ in 0..TRIES {
+        let error = match work() {
+            Ok(done) => return Ok((done, made)),
+            Err(error) => error,
+        };
+        // Another session may remove what was made, for it is empty until the work is done: then once more.
+        let missing = if error.kind() == ErrorKind::NotFound { missing(directory) } else { Vec::new() };
+        let again = if missing.is_empty() { Err(error) } else { std::fs::create_dir_all(directory) };
+        if made.is_empty() {
+            made = missing;
+        }
+        if let Err(error) = again {
+            remove_while_empty(&made);
+            return Err(error);
+        }
+    }
+    remove_while_empty(&made);
+    Err(ErrorKind::ResourceBusy.into())
+}
+
+/// Which of `directory` and those above it are missing, the lowest first.
+fn missing(directory: &Path) -> Vec<PathBuf> {
+    directory.ancestors().take_while(|above| !above.exists()).map(Into::into).collect()
+}
+
+/// Removes `directories` in this order until one is not empty.
+pub(super) fn remove_while_empty<P: AsRef<Path>>(directories: impl IntoIterator<Item = P>) {
+    let _not_empty = directories.into_iter().try_for_each(std::fs::remove_dir);
+}

@@ -1,0 +1,18 @@
+//! The kinds of store, each a [`Driver`]. Nothing outside this folder asks which kind it has.
+
+mod cloud;
+mod contract;
+mod instrumented;
+mod local;
+mod memory;
+mod pages;
+
+pub(in crate::storage) use cloud::Cloud;
+pub use contract::Existing;
+pub(in crate::storage) use contract::{
+    Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Version,
+};
+pub(in crate::storage) use instrumented::Instrumented;
+pub(in crate::storage) use local::Folder;
+pub(in crate::storage) use memory::OnePage;

@@ -1,0 +1,92 @@
+//! One configured store.
+
+use std::sync::Arc;
+
+use super::budget::Budget;
+use super::driver::{Condition, Driver, Meta};
+use super::error::{Error, Result};
+use super::path::StorePath;
+use crate::shutdown::Shutdown;
+
+/// One configured store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) name: String,
+    pub(super) driver: Arc<dyn Driver>,
+    pub(super) root: StorePath,
+    pub(super) marker: String,
+    pub(super) overwrite: bool,
+    pub(super) budget: Arc<Budget>,
+    pub(super) shutdown: Shutdown,
+}
+
+impl Store {
+    /// The name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The prefix that the store's URL names.
+    pub fn root(&self) -> &StorePath {
+        &self.root
+    }
+
+    /// Whether an upload may replace a file (`overwrite` in the configuration).
+    pub fn allows_overwrite(&self) -> bool {
+        self.overwrite
+    }
+
+    /// The name of the hidden object that keeps an empty directory.
+    pub fn marker(&self) -> &str {
+        &self.marker
+    }
+
+    /// The same store, of which only what is below `home` may be reached. Keys cannot lead out of it, but links in a
+    /// local folder can.
+    #[must_use]
+    pub fn within(&self, home: &StorePath) -> Self {
+        Self { driver: self.driver.within(home), ..self.clone() }
+    }
+
+    /// Sees that the store answers.
+    pub async fn probe(&self) -> Result<()> {
+        self.driver.probe(&self.root).await
+    }
+
+    /// Deletes the file at `path`.
+    pub async fn delete(&self, path: &StorePath) -> Result<()> {
+        // Deleting what is not there succeeds on S3; the client is to hear 550.
+        match self.driver.head(path).await {
+            Ok(_) => self.driver.delete(path).await,
+            Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a file stands at `path`.
+    pub async fn exists(&self, path: &StorePath) -> Result<bool> {
+        match self.driver.head(path).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether `path` is a directory.
+    pub async fn is_directory(&self, path: &StorePath) -> Result<bool> {
+        if path.is_root() { Ok(true) } else { self.driver.is_directory(path).await }
+    }
+
+    /// Fails unless `condition` holds at `path`.
+    pub(super) async fn require(&self, path: &StorePath, condition: &Condition) -> Result<()> {
+        match condition {
+            Condition::Any => Ok(()),
+            Condition::Absent if self.exists(path).await? => Err(Error::AlreadyExists),
+            Condition::Absent => Ok(()),
+            Condition::Unchanged(version) => {
+                let Meta { version: now, .. } = self.driver.head(path).await?;
+                if now == *version { Ok(()) } else { Err(Error::Changed) }
+            }
+        }
+    }
+}
