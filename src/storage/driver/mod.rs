@@ -5,9 +5,8 @@ mod contract;
 mod instrumented;
 mod local;
 mod memory;
-mod pages;
 
-pub(in crate::storage) use cloud::Cloud;
+pub(in crate::storage) use cloud::Bucket;
 pub use contract::Existing;
 pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,

@@ -3,32 +3,28 @@
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
-use super::disk::{Cost, Disk, joined};
-use super::listing::{FolderPages, first_page};
+use super::disk::{Cost, Disk};
+use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
 use super::staged::{Publish, Staged, in_directory, move_to, remove_while_empty};
-use crate::storage::budget::{Budget, LARGEST_BUFFER};
+use super::upload::FolderDestination;
+use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Condition, Destination, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed, Sending,
-    Version,
+    Destination, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
-/// Written at once: what one buffer holds, so that it is still in the processor's cache.
-const PART: usize = LARGEST_BUFFER;
-
 /// A local folder.
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct Folder {
-    root: Root,
+    root: Arc<Root>,
     disk: Arc<Disk>,
     budget: Arc<Budget>,
 }
@@ -36,7 +32,7 @@ pub(in crate::storage) struct Folder {
 impl Folder {
     /// The folder at `root`, made if it is missing.
     pub(in crate::storage) fn open(root: &Path, budget: &Arc<Budget>) -> std::io::Result<Self> {
-        Ok(Self { root: Root::open(root)?, disk: Arc::default(), budget: Arc::clone(budget) })
+        Ok(Self { root: Arc::new(Root::open(root)?), disk: Arc::default(), budget: Arc::clone(budget) })
     }
 
     /// Asks `question` of what stands at `path`.
@@ -64,7 +60,7 @@ impl Folder {
 #[async_trait]
 impl Driver for Folder {
     fn within(&self, home: &StorePath) -> Arc<dyn Driver> {
-        Arc::new(Self { root: self.root.within(home), ..self.clone() })
+        Arc::new(Self { root: Arc::new(self.root.within(home)), ..self.clone() })
     }
 
     fn ranges(&self) -> Option<Ranges> {
@@ -209,86 +205,4 @@ fn describe(metadata: &Metadata) -> Meta {
     );
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH).into();
     Meta { size: metadata.len(), modified, version: Some(Version(version)) }
-}
-
-fn publish(condition: &Condition) -> Publish {
-    match condition {
-        Condition::Absent => Publish::OverNothing,
-        // That the version has just been seen there must do: no file system replaces one version only.
-        Condition::Any | Condition::Unchanged(_) => Publish::OverAnything,
-    }
-}
-
-#[derive(Debug)]
-struct FolderDestination {
-    path: PathBuf,
-    disk: Arc<Disk>,
-}
-
-#[async_trait]
-impl Destination for FolderDestination {
-    fn first_part(&self) -> usize {
-        PART
-    }
-
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
-        let Self { path, disk } = *self;
-        let publish = publish(condition);
-        let size = body.iter().map(Bytes::len).sum();
-        let work = move || {
-            let staged = Staged::create(&path)?;
-            staged.write(&body)?;
-            staged.publish(publish)
-        };
-        disk.run(Cost::of(size), work).await
-    }
-
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
-        let Self { path, disk } = *self;
-        let staged = disk.run(Cost::Small, move || Staged::create(&path)).await?;
-        Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
-    }
-}
-
-/// A file that is written part by part.
-#[derive(Debug)]
-struct FolderUpload {
-    /// Shared with the part on its way; none once it has ended.
-    staged: Option<Arc<Staged>>,
-    disk: Arc<Disk>,
-}
-
-#[async_trait]
-impl OpenUpload for FolderUpload {
-    fn part_size(&self) -> usize {
-        PART
-    }
-
-    fn window(&self) -> usize {
-        // A file is written from its beginning to its end.
-        1
-    }
-
-    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
-        let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
-        let writing = self.disk.start(move || staged.write(&part));
-        Ok(Box::pin(async move { joined(writing.await) }))
-    }
-
-    async fn complete(&mut self, condition: &Condition) -> Result<()> {
-        let staged = self.staged.take().ok_or(Error::Changed)?;
-        let publish = publish(condition);
-        // On a blocking thread: closing a large file and replacing another can take long.
-        self.disk.run(Cost::Large, move || staged.publish(publish)).await
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        let staged = self.staged.take();
-        self.disk
-            .run(Cost::Large, move || {
-                drop(staged);
-                Ok(())
-            })
-            .await
-    }
 }

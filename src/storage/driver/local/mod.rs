@@ -2,9 +2,10 @@
 
 mod disk;
 mod folder;
-mod listing;
+mod pages;
 mod place;
 mod reading;
 mod staged;
+mod upload;
 
 pub(in crate::storage) use folder::Folder;

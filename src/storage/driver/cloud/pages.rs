@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use object_store::ListResult;
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 
-use super::contract::Pages;
+use crate::storage::driver::contract::Pages;
 use crate::storage::entry::{Entry, EntryKind};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;

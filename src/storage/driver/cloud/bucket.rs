@@ -1,4 +1,4 @@
-//! S3, GCS, Azure, and whatever else `object_store` speaks with.
+//! The operations on a bucket or container, each one request of `object_store`'s.
 
 use std::sync::Arc;
 
@@ -7,35 +7,25 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::{
-    GetOptions, GetRange, GetResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
-    PutOptions, PutPayload,
-};
-use tokio_util::task::AbortOnDropHandle;
+use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::contract::{
-    Body, Chunk, Condition, Destination, Driver, Existing, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges,
-    Renamed, Sending, Version,
-};
 use super::pages::{CloudPages, page_of};
+use super::upload::{CloudDestination, part_size};
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
-use crate::storage::budget::{Budget, LARGEST_BUFFER};
+use crate::storage::budget::Budget;
+use crate::storage::driver::contract::{
+    Body, Chunk, Destination, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed, Version,
+};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
-
-/// S3 takes 10,000 parts. Parts keep their size for the first 5,000 (40 GiB at 8 MiB; some servers want equal
-/// parts), then double every 1,000, which reaches 523 GiB.
-const EQUAL_PARTS: usize = 5_000;
-const PARTS_PER_DOUBLING: usize = 1_000;
-const MAX_PARTS: usize = 10_000;
 
 /// S3 copies up to 5 GiB in one request, and `object_store` has no other copy.
 const LARGEST_COPY: u64 = 5 * 1024 * 1024 * 1024;
 
 /// A client of `object_store`.
 #[derive(Clone)]
-pub(in crate::storage) struct Cloud {
+pub(in crate::storage) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
     transfer: TransferConfig,
@@ -43,7 +33,7 @@ pub(in crate::storage) struct Cloud {
     shutdown: Shutdown,
 }
 
-impl Cloud {
+impl Bucket {
     /// A store with the objects of one client and the listings of another, mostly the same.
     pub(in crate::storage) fn new(
         objects: impl ObjectStore,
@@ -60,26 +50,22 @@ impl Cloud {
             shutdown: shutdown.clone(),
         }
     }
-
-    fn part_size(&self) -> usize {
-        usize::try_from(self.transfer.part_size).expect("the configuration bounds it to 5 GiB")
-    }
 }
 
-impl std::fmt::Debug for Cloud {
+impl std::fmt::Debug for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Cloud").field(&self.objects).finish()
+        f.debug_tuple("Bucket").field(&self.objects).finish()
     }
 }
 
 #[async_trait]
-impl Driver for Cloud {
+impl Driver for Bucket {
     fn within(&self, _home: &StorePath) -> Arc<dyn Driver> {
         Arc::new(self.clone())
     }
 
     fn ranges(&self) -> Option<Ranges> {
-        Some(Ranges { size: self.part_size(), window: self.transfer.download_concurrency })
+        Some(Ranges { size: part_size(&self.transfer), window: self.transfer.download_concurrency })
     }
 
     async fn probe(&self, root: &StorePath) -> Result<()> {
@@ -113,7 +99,12 @@ impl Driver for Cloud {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
-        Ok(Box::new(CloudDestination { cloud: self.clone(), path: path.clone() }))
+        Ok(Box::new(CloudDestination {
+            objects: Arc::clone(&self.objects),
+            path: path.clone(),
+            transfer: self.transfer,
+            shutdown: self.shutdown.clone(),
+        }))
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
@@ -191,98 +182,4 @@ impl Body for CloudBody {
         };
         Ok(Some(Chunk { bytes, _charge: charge }))
     }
-}
-
-#[derive(Debug)]
-struct CloudDestination {
-    cloud: Cloud,
-    path: StorePath,
-}
-
-#[async_trait]
-impl Destination for CloudDestination {
-    fn first_part(&self) -> usize {
-        self.cloud.part_size()
-    }
-
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
-        let payload = PutPayload::from_iter(body);
-        let mode = if *condition == Condition::Absent { PutMode::Create } else { PutMode::Overwrite };
-        let Self { cloud, path } = *self;
-        let large = payload.content_length() > LARGEST_BUFFER;
-        let put = put(cloud.objects, path, payload, mode);
-        // Like a part: a large body is hashed on any processor, a small one where it is.
-        if large { cloud.shutdown.spawn(put).await.map_err(Error::task_lost)? } else { put.await }
-    }
-
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
-        let upload = self.cloud.objects.put_multipart(self.path.as_path()).await.map_err(write_error)?;
-        Ok(Box::new(CloudUpload { cloud: self.cloud, upload, sent: 0 }))
-    }
-}
-
-async fn put(
-    objects: Arc<dyn ObjectStore>,
-    path: StorePath,
-    payload: PutPayload,
-    mode: PutMode,
-) -> Result<()> {
-    let put = |mode| {
-        let options = PutOptions { mode, ..PutOptions::default() };
-        objects.put_opts(path.as_path(), payload.clone(), options)
-    };
-    match put(mode.clone()).await {
-        // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
-        Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
-            put(PutMode::Overwrite).await.map_err(write_error)?;
-        }
-        result => drop(result.map_err(write_error)?),
-    }
-    Ok(())
-}
-
-/// A multipart upload.
-#[derive(Debug)]
-struct CloudUpload {
-    cloud: Cloud,
-    upload: Box<dyn MultipartUpload>,
-    sent: usize,
-}
-
-#[async_trait]
-impl OpenUpload for CloudUpload {
-    fn part_size(&self) -> usize {
-        let doublings = (self.sent.saturating_sub(EQUAL_PARTS)).div_ceil(PARTS_PER_DOUBLING);
-        self.cloud.part_size() << doublings
-    }
-
-    fn window(&self) -> usize {
-        self.cloud.transfer.upload_concurrency
-    }
-
-    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
-        if self.sent == MAX_PARTS {
-            return Err(Error::TooLarge("more than 10000 parts; raise transfer.part_size"));
-        }
-        self.sent += 1;
-        let sending = self.upload.put_part(PutPayload::from_iter(part));
-        // Hashing and encrypting a part is work for any processor, not for the session's thread alone.
-        let sending = AbortOnDropHandle::new(self.cloud.shutdown.runtime().spawn(sending));
-        Ok(Box::pin(async move { sending.await.map_err(Error::task_lost)?.map_err(write_error) }))
-    }
-
-    async fn complete(&mut self, _condition: &Condition) -> Result<()> {
-        // A multipart upload cannot be made conditional on every store: that the condition was just checked must do.
-        self.upload.complete().await.map(drop).map_err(write_error)
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        Ok(self.upload.abort().await?)
-    }
-}
-
-/// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing
-/// file.
-fn write_error(error: object_store::Error) -> Error {
-    if matches!(error, object_store::Error::NotFound { .. }) { Error::Store(error) } else { error.into() }
 }

@@ -1,0 +1,7 @@
+//! S3, GCS, Azure, and whatever else `object_store` has a client of.
+
+mod bucket;
+mod pages;
+mod upload;
+
+pub(in crate::storage) use bucket::Bucket;

@@ -1,0 +1,99 @@
+//! Uploads to a folder: written beside their name, piece by piece, and renamed when they are whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::disk::{Cost, Disk, joined};
+use super::staged::{Publish, Staged};
+use crate::storage::budget::LARGEST_BUFFER;
+use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
+use crate::storage::error::{Error, Result};
+
+/// Written at once: what one buffer holds, so that it is still in the processor's cache.
+const PART: usize = LARGEST_BUFFER;
+
+/// The file that an upload is to become.
+#[derive(Debug)]
+pub(super) struct FolderDestination {
+    pub(super) path: PathBuf,
+    pub(super) disk: Arc<Disk>,
+}
+
+#[async_trait]
+impl Destination for FolderDestination {
+    fn first_part(&self) -> usize {
+        PART
+    }
+
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+        let Self { path, disk } = *self;
+        let publish = publish(condition);
+        let size = body.iter().map(Bytes::len).sum();
+        let work = move || {
+            let staged = Staged::create(&path)?;
+            staged.write(&body)?;
+            staged.publish(publish)
+        };
+        disk.run(Cost::of(size), work).await
+    }
+
+    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+        let Self { path, disk } = *self;
+        let staged = disk.run(Cost::Small, move || Staged::create(&path)).await?;
+        Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
+    }
+}
+
+/// A file that is written part by part.
+#[derive(Debug)]
+struct FolderUpload {
+    /// Shared with the part on its way; none once it has ended.
+    staged: Option<Arc<Staged>>,
+    disk: Arc<Disk>,
+}
+
+#[async_trait]
+impl OpenUpload for FolderUpload {
+    fn part_size(&self) -> usize {
+        PART
+    }
+
+    fn window(&self) -> usize {
+        // A file is written from its beginning to its end.
+        1
+    }
+
+    fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
+        let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
+        let writing = self.disk.start(move || staged.write(&part));
+        Ok(Box::pin(async move { joined(writing.await) }))
+    }
+
+    async fn complete(&mut self, condition: &Condition) -> Result<()> {
+        let staged = self.staged.take().ok_or(Error::Changed)?;
+        let publish = publish(condition);
+        // On a blocking thread: closing a large file and replacing another can take long.
+        self.disk.run(Cost::Large, move || staged.publish(publish)).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let staged = self.staged.take();
+        self.disk
+            .run(Cost::Large, move || {
+                drop(staged);
+                Ok(())
+            })
+            .await
+    }
+}
+
+fn publish(condition: &Condition) -> Publish {
+    match condition {
+        Condition::Absent => Publish::OverNothing,
+        // That the version has just been seen there must do: no file system replaces one version only.
+        Condition::Any | Condition::Unchanged(_) => Publish::OverAnything,
+    }
+}
