@@ -146,7 +146,7 @@ impl Multipart {
         let state = std::mem::replace(&mut self.state, State::Ended);
         let in_flight = std::mem::take(&mut self.in_flight);
         let unfinished = matches!(state, State::Opening(_) | State::Open(_));
-        unfinished.then(|| async move {
+        unfinished.then_some(async move {
             let opened = match state {
                 State::Opening(opening) => opening.await.ok().and_then(Result::ok),
                 State::Open(open) => Some(open),

@@ -80,9 +80,8 @@ impl Store {
     /// Fails unless `condition` holds at `path`.
     pub(super) async fn require(&self, path: &StorePath, condition: &Condition) -> Result<()> {
         match condition {
-            Condition::Any => Ok(()),
             Condition::Absent if self.exists(path).await? => Err(Error::AlreadyExists),
-            Condition::Absent => Ok(()),
+            Condition::Any | Condition::Absent => Ok(()),
             Condition::Unchanged(version) => {
                 let Meta { version: now, .. } = self.driver.head(path).await?;
                 if now == *version { Ok(()) } else { Err(Error::Changed) }

@@ -147,13 +147,11 @@ impl Upload {
         let size = grown.clamp(FIRST_BUFFER, LARGEST_BUFFER).min(left);
         // More parts than one are taken only from what is free: who has a part on its way waits for that one.
         while !self.part.try_extend(size) {
-            match self.multipart.arrived().await {
-                Some(sent) => sent?,
-                None => {
-                    self.part.extend(size).await;
-                    break;
-                }
-            }
+            let Some(sent) = self.multipart.arrived().await else {
+                self.part.extend(size).await;
+                break;
+            };
+            sent?;
         }
         Ok(())
     }

@@ -94,7 +94,7 @@ impl Driver for Folder {
             }
             let range = get.from.min(meta.size)..get.to.unwrap_or(meta.size).min(meta.size);
             let span = (range.start, range.end.saturating_sub(range.start));
-            let body = FileBody::open(file, span, get.memory, &folder.disk, &folder.budget)?;
+            let body = FileBody::open(file, span, get.memory, &folder.budget)?;
             Ok(Got { meta, range, body: Box::new(body) })
         })
         .await

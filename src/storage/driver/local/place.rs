@@ -64,13 +64,37 @@ impl Root {
         }
     }
 
-    /// What stands at `path`; none if that is outside.
+    /// What stands at `path`; none if that is outside. Nearly always no part of it is a link, and then it is where it says:
+    /// one look at each part below the root is all that takes.
     fn find(&self, path: &Path) -> std::io::Result<Option<Found>> {
+        if !path.starts_with(&self.home) {
+            return self.resolve(path);
+        }
+        let parts = path.strip_prefix(&self.root).map_or_else(|_| path.components(), Path::components);
+        let mut at = self.root.clone();
+        let mut found = Found::Directory;
+        for part in parts {
+            match found {
+                Found::Directory => {}
+                Found::File(_) | Found::Other | Found::BelowFile => return Ok(Some(Found::BelowFile)),
+                Found::Nothing => return Ok(Some(Found::Nothing)),
+            }
+            at.push(part);
+            found = match at.symlink_metadata() {
+                Ok(metadata) if metadata.is_symlink() => return self.resolve(path),
+                Ok(metadata) => Found::of(metadata),
+                Err(error) if error.kind() == ErrorKind::NotFound => Found::Nothing,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(Some(found))
+    }
+
+    /// The same where links are to be followed.
+    fn resolve(&self, path: &Path) -> std::io::Result<Option<Found>> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(self.contains(path)?.then_some(Found::Directory));
         };
-        // Resolving the directory alone, and asking for the last part without following it, is one walk for nearly
-        // every file.
         let parent = match parent.canonicalize() {
             Ok(parent) => parent,
             Err(error) if is_missing(&error) => return self.find_missing(path),

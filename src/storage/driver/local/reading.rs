@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
-use super::disk::{Disk, SMALL, joined};
+use super::disk::{joined, start};
 use crate::storage::budget::{Budget, Charge};
 use crate::storage::driver::contract::{Body, Chunk, Memory};
 use crate::storage::error::{Error, Result};
@@ -15,9 +15,11 @@ use crate::storage::error::{Error, Result};
 /// `object_store` reads local files 8 KiB at a time, which gave 103 to 136 MB/s; this size gives ten times that.
 const PIECE: usize = 1024 * 1024;
 
+/// Read as soon as the file is open, on whatever thread that is: more than this may have to come from the disk itself.
+const AT_ONCE: u64 = 64 * 1024;
+
 /// An open file, read from where it stands.
 pub(super) struct FileBody {
-    disk: Arc<Disk>,
     budget: Arc<Budget>,
     memory: Memory,
     state: State,
@@ -42,17 +44,15 @@ impl FileBody {
         mut file: File,
         (from, left): (u64, u64),
         memory: Memory,
-        disk: &Arc<Disk>,
         budget: &Arc<Budget>,
     ) -> Result<Self> {
         // Seeks only when it must: an untouched file stands at 0.
         if from > 0 {
             file.seek(SeekFrom::Start(from)).map_err(Error::local)?;
         }
-        let mut body =
-            Self { disk: Arc::clone(disk), budget: Arc::clone(budget), memory, state: State::Done, left };
+        let mut body = Self { budget: Arc::clone(budget), memory, state: State::Done, left };
         let size = body.step();
-        body.state = if left == 0 || left > SMALL as u64 {
+        body.state = if left == 0 || left > AT_ONCE {
             State::Idle(file)
         } else if let Some(charge) = body.try_charge(size) {
             State::Read(None, (read(&file, size)?, charge))
@@ -80,7 +80,7 @@ impl FileBody {
     }
 
     fn start(&mut self, file: File, size: usize, charge: Option<Charge>) {
-        let reading = self.disk.start(move || {
+        let reading = start(move || {
             let bytes = read(&file, size)?;
             Ok((file, bytes))
         });

@@ -62,7 +62,7 @@ impl Staged {
     pub(super) fn publish(&self, publish: Publish) -> Result<()> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A network file system may say only now that it could not keep what was written.
-        file.map_or(Ok(()), |file| nix::unistd::close(file)).map_err(|error| Error::local(error.into()))?;
+        file.map_or(Ok(()), nix::unistd::close).map_err(|error| Error::local(error.into()))?;
         move_to(&self.path, &self.target, publish).map_err(Error::local)?;
         self.published.store(true, Ordering::Release);
         Ok(())

@@ -6,14 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::disk::{Cost, Disk, joined};
+use super::disk::{Cost, Disk, SMALL};
 use super::staged::{Publish, Staged};
-use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
 use crate::storage::error::{Error, Result};
-
-/// Written at once: what one buffer holds, so that it is still in the processor's cache.
-const PART: usize = LARGEST_BUFFER;
 
 /// The file that an upload is to become.
 #[derive(Debug)]
@@ -25,7 +21,7 @@ pub(super) struct FolderDestination {
 #[async_trait]
 impl Destination for FolderDestination {
     fn first_part(&self) -> usize {
-        PART
+        SMALL
     }
 
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
@@ -58,7 +54,7 @@ struct FolderUpload {
 #[async_trait]
 impl OpenUpload for FolderUpload {
     fn part_size(&self) -> usize {
-        PART
+        SMALL
     }
 
     fn window(&self) -> usize {
@@ -68,8 +64,8 @@ impl OpenUpload for FolderUpload {
 
     fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
         let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
-        let writing = self.disk.start(move || staged.write(&part));
-        Ok(Box::pin(async move { joined(writing.await) }))
+        let size = part.iter().map(Bytes::len).sum();
+        Ok(self.disk.begin(Cost::of(size), move || staged.write(&part)))
     }
 
     async fn complete(&mut self, condition: &Condition) -> Result<()> {
