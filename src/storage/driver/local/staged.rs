@@ -116,24 +116,33 @@ pub(super) fn in_directory<T>(
     mut work: impl FnMut() -> std::io::Result<T>,
 ) -> std::io::Result<(T, Vec<PathBuf>)> {
     let mut made = Vec::new();
+    let mut failure = std::io::Error::from(ErrorKind::NotFound);
+    // Another session may remove what is made, for it is empty until the work is done, or make what is missing: then once
+    // more.
     for _ in 0..TRIES {
-        let error = match work() {
+        match work() {
             Ok(done) => return Ok((done, made)),
-            Err(error) => error,
-        };
-        // Another session may remove what was made, for it is empty until the work is done: then once more.
-        let missing = if error.kind() == ErrorKind::NotFound { missing(directory) } else { Vec::new() };
-        let again = if missing.is_empty() { Err(error) } else { std::fs::create_dir_all(directory) };
-        if made.is_empty() {
-            made = missing;
+            Err(error) => failure = error,
         }
-        if let Err(error) = again {
-            remove_while_empty(&made);
-            return Err(error);
+        if failure.kind() == ErrorKind::NotFound {
+            let missing = missing(directory);
+            if missing.len() > made.len() {
+                made = missing;
+            }
+            match std::fs::create_dir_all(directory) {
+                // It tells of a directory that went between two of its steps that something is in its place.
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists) => {
+                    failure = error;
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        if failure.kind() != ErrorKind::NotFound {
+            break;
         }
     }
     remove_while_empty(&made);
-    Err(ErrorKind::ResourceBusy.into())
+    Err(failure)
 }
 
 /// Which of `directory` and those above it are missing, the lowest first.
