@@ -1,8 +1,8 @@
 //! Directories, which object stores do not have.
 //!
-//! Semantics decision: a directory exists if it is the root or any key has its prefix; MKD writes a hidden marker.
+//! Semantics decision: a directory exists if it is the root or any key has its prefix; MKD writes a hidden marker, and so
+//! does whatever takes the last key out of one.
 
-use super::driver::Condition;
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
 use super::path::StorePath;
@@ -15,7 +15,10 @@ impl Store {
             return Ok(directory(path));
         }
         match self.file(path).await {
-            Err(Error::NotFound) if self.is_directory(path).await? => Ok(directory(path)),
+            Err(Error::NotFound) => {
+                let found = self.driver.directory(path).await?.ok_or(Error::NotFound)?;
+                Ok(Entry { modified: found.modified, ..directory(path) })
+            }
             result => result,
         }
     }
@@ -27,8 +30,7 @@ impl Store {
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
-        let marker = self.driver.destination(&path.join(self.marker())?).await?;
-        marker.put(Vec::new(), &Condition::Any).await
+        self.put_marker(path).await
     }
 
     /// Removes the directory at `path`, which must be empty.
@@ -49,7 +51,9 @@ impl Store {
         if keys.iter().any(|key| key == path.as_str()) {
             return Err(Error::NotSupported("a directory marker of another tool keeps it"));
         }
-        self.driver.remove_directory(path).await
+        self.driver.remove_directory(path).await?;
+        self.keep_directory_of(path).await;
+        Ok(())
     }
 }
 

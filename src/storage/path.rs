@@ -37,6 +37,13 @@ impl StorePath {
         Ok(Self(path))
     }
 
+    /// The directory that holds it; the root holds itself.
+    pub(super) fn parent(&self) -> Self {
+        let parent = self.0.as_ref().rsplit_once('/').map_or("", |(parent, _)| parent);
+        // Every part of it is one of ours already.
+        Self(Path::parse(parent).unwrap_or_default())
+    }
+
     /// Whether this is the store's own root.
     pub fn is_root(&self) -> bool {
         self.0.as_ref().is_empty()

@@ -26,7 +26,10 @@ impl Store {
             return Err(Error::AlreadyExists);
         }
         match self.driver.rename(from, to, existing).await? {
-            Renamed::Done => return Ok(()),
+            Renamed::Done => {
+                self.keep_directory_of(from).await;
+                return Ok(());
+            }
             Renamed::NeedsCopy => {}
         }
         self.driver.copy(from, to, &source).await?;
@@ -34,6 +37,8 @@ impl Store {
         if self.driver.head(from).await?.version != source.version {
             return Err(Error::Changed);
         }
-        self.driver.delete(from).await
+        self.driver.delete(from).await?;
+        self.keep_directory_of(from).await;
+        Ok(())
     }
 }

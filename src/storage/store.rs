@@ -14,6 +14,8 @@ pub struct Store {
     pub(super) name: String,
     pub(super) driver: Arc<dyn Driver>,
     pub(super) root: StorePath,
+    /// What the user sees as `/`; it exists whatever is in it.
+    pub(super) home: StorePath,
     pub(super) marker: String,
     pub(super) overwrite: bool,
     pub(super) budget: Arc<Budget>,
@@ -45,7 +47,7 @@ impl Store {
     /// local folder can.
     #[must_use]
     pub fn within(&self, home: &StorePath) -> Self {
-        Self { driver: self.driver.within(home), ..self.clone() }
+        Self { driver: self.driver.within(home), home: home.clone(), ..self.clone() }
     }
 
     /// Sees that the store answers.
@@ -57,7 +59,11 @@ impl Store {
     pub async fn delete(&self, path: &StorePath) -> Result<()> {
         // Deleting what is not there succeeds on S3; the client is to hear 550.
         match self.driver.head(path).await {
-            Ok(_) => self.driver.delete(path).await,
+            Ok(_) => {
+                self.driver.delete(path).await?;
+                self.keep_directory_of(path).await;
+                Ok(())
+            }
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
             Err(error) => Err(error),
         }
@@ -74,7 +80,32 @@ impl Store {
 
     /// Whether `path` is a directory.
     pub async fn is_directory(&self, path: &StorePath) -> Result<bool> {
-        if path.is_root() { Ok(true) } else { self.driver.is_directory(path).await }
+        Ok(path.is_root() || self.driver.directory(path).await?.is_some())
+    }
+
+    /// Semantics decision: a directory does not vanish under a client that takes the last file out of it. Only RMD
+    /// removes one, whoever made it and whatever the store thinks of empty directories.
+    pub(super) async fn keep_directory_of(&self, path: &StorePath) {
+        let directory = path.parent();
+        if directory.is_root() || directory == self.home || self.driver.keeps_directories() {
+            return;
+        }
+        let keeping = async {
+            if self.driver.keys_below(&directory, 1).await?.is_empty() {
+                self.put_marker(&directory).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        // What the client asked for is done, and cannot be taken back.
+        if let Err(error) = keeping.await {
+            tracing::warn!(%directory, error = &error as &dyn std::error::Error, "an empty directory is not kept");
+        }
+    }
+
+    /// Makes the hidden object that keeps `directory`.
+    pub(super) async fn put_marker(&self, directory: &StorePath) -> Result<()> {
+        let marker = self.driver.destination(&directory.join(self.marker())?).await?;
+        marker.put(Vec::new(), &Condition::Any).await
     }
 
     /// Fails unless `condition` holds at `path`.

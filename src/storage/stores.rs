@@ -59,6 +59,7 @@ impl Stores {
                     let store = Store {
                         name: name.clone(),
                         driver: Arc::new(Instrumented::new(driver, name, Arc::clone(metrics))),
+                        home: root.clone(),
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,

@@ -234,9 +234,16 @@ async fn uploads_hold_against_directories_that_go() {
                 let (name, size) = (format!("a/b/{number}"), if round % 2 == 0 { 10 } else { PIECE + 1 });
                 fixture.put(&name, &bytes.slice(..size)).await;
                 fixture.store().delete(&fixture.path(&name)).await.expect("just made");
+                for directory in ["a/b", "a"] {
+                    // Whether it is empty now, and there at all, is up to the others.
+                    let _ = fixture.store().remove_directory(&fixture.path(directory)).await;
+                }
             }
         }))
         .await;
+        for directory in ["a/b", "a"] {
+            let _ = fixture.store().remove_directory(&fixture.path(directory)).await;
+        }
         assert!(fixture.entries("").await.expect("a directory").is_empty());
     })
     .await;

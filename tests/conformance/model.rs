@@ -49,6 +49,13 @@ impl Model {
             || self.files.keys().chain(&self.made).any(|key| key.starts_with(&prefix))
     }
 
+    /// What is taken out of a directory leaves it there.
+    fn keep_directory_of(&mut self, path: &str) {
+        if let Some((directory, _)) = path.rsplit_once('/') {
+            self.made.insert(directory.to_owned());
+        }
+    }
+
     fn apply(&mut self, step: &Step) -> Outcome {
         self.try_apply(step).unwrap_or_else(Outcome::Failed)
     }
@@ -71,7 +78,10 @@ impl Model {
                 self.files.insert(path.clone(), new);
                 Ok(Outcome::Done)
             }
-            Step::Delete(path) if self.files.remove(path).is_some() => Ok(Outcome::Done),
+            Step::Delete(path) if self.files.remove(path).is_some() => {
+                self.keep_directory_of(path);
+                Ok(Outcome::Done)
+            }
             Step::Delete(path) => Err(if self.is_directory(path) { "IsADirectory" } else { "NotFound" }),
             Step::Make(path) if self.is_directory(path) || self.files.contains_key(path) => {
                 Err("AlreadyExists")
@@ -88,6 +98,7 @@ impl Model {
                     return Err("NotEmpty");
                 }
                 self.made.remove(path);
+                self.keep_directory_of(path);
                 Ok(Outcome::Done)
             }
             Step::Rename(from, to, existing) => {
@@ -102,6 +113,7 @@ impl Model {
                 }
                 self.files.remove(from);
                 self.files.insert(to.clone(), bytes);
+                self.keep_directory_of(from);
                 Ok(Outcome::Done)
             }
             Step::List(path) if self.is_directory(path) => Ok(Outcome::Entries(self.entries(path))),

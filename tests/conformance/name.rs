@@ -42,6 +42,7 @@ pub(crate) async fn stay_as_they_are(fixture: &Fixture) {
         fixture.put(&path, &body(seed + 1, seed as u64)).await;
         fixture.assert_holds(&path, &body(seed + 1, seed as u64)).await;
         fixture.store().delete(&fixture.path(&path)).await.expect(name);
+        fixture.store().remove_directory(&fixture.path(name)).await.expect(name);
     }
     for (seed, name) in NAMES.into_iter().enumerate() {
         let path = format!("files/{name}");
@@ -69,6 +70,7 @@ pub(crate) async fn stay_as_they_are(fixture: &Fixture) {
         fixture.store().remove_directory(&fixture.path(&format!("made/{name}"))).await.expect(name);
     }
     for emptied in ["files", "moved", "made"] {
+        fixture.store().remove_directory(&fixture.path(emptied)).await.expect("empty");
         fixture.assert_missing(emptied).await;
     }
 }

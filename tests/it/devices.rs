@@ -6,14 +6,6 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Home, Killed, Place, Raw, Setup, assert_same, bytes, killed, reset};
 
-/// On which stores a dialogue has to go so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum On {
-    EveryStore,
-    /// Where a folder is there without a file in it.
-    Folders,
-}
-
 /// What is said and answered.
 #[derive(Clone, Copy)]
 enum Talk {
@@ -23,14 +15,12 @@ enum Talk {
     Own(fn(&Home)),
 }
 
-use On::{EveryStore, Folders};
 use Talk::{Lines, Own};
 
-/// Who speaks so, where, and what.
-const DEVICES: &[(&str, On, Talk)] = &[
+/// Who speaks so, and what.
+const DEVICES: &[(&str, Talk)] = &[
     (
         "library connectors with an attached byte size",
-        EveryStore,
         Lines(
             "TYPE L8 → 200 · TYPE l 8 → 200 · TYPE AN → 504 · TYPE L7 → 504 · MODE Z → 504 · STRU R → 504 · \
              STOR x ← 9 · x is 9",
@@ -38,16 +28,14 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "clients that double the carriage return",
-        EveryStore,
         Lines("NOOP\r → 200 · MKD d\r → 257 · CWD d → 250 · STOR x\r ← 9 · d/x is 9 · RETR x\r = 9"),
     ),
-    ("programs that print a line end of their own", EveryStore, Own(empty_lines_between_commands)),
-    ("shell scripts that pipe all into netcat", EveryStore, Own(all_in_one_write)),
-    ("a camera killed in mid-file", EveryStore, Own(killed_in_mid_file)),
-    ("controllers that send QUIT before they read", EveryStore, Own(quit_before_reading)),
+    ("programs that print a line end of their own", Own(empty_lines_between_commands)),
+    ("shell scripts that pipe all into netcat", Own(all_in_one_write)),
+    ("a camera killed in mid-file", Own(killed_in_mid_file)),
+    ("controllers that send QUIT before they read", Own(quit_before_reading)),
     (
         "recorders that make their tree",
-        EveryStore,
         Lines(
             "CWD /E → 550 · MKD /E → 257 · CWD /E → 250 · SIZE /E/Work → 550 · ALLO 9 → 200 · STOR x.jpg_ ← 9 · \
              RNFR x.jpg_ → 350 · RNTO x.jpg → 250 · SIZE x.jpg → 213 · E/x.jpg is 9 · E/x.jpg_ is absent",
@@ -55,7 +43,6 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "cameras that test the account",
-        EveryStore,
         Lines(
             "CWD //t → 550 · MKD t → 257 · CWD t → 250 · STOR test ← 4 · DELE test → 250 · CDUP → 250 · \
              RMD t → 250 · CWD t → 550",
@@ -63,7 +50,6 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "old verbs",
-        EveryStore,
         Lines(
             "XMKD /d → 257 · XMKD /d/i/ → 257 · CWD /d/i/ → 250 · XPWD → 257 · XCUP → 250 · XRMD i → 250 · \
              XCWD i → 550",
@@ -71,43 +57,36 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "backup programs",
-        EveryStore,
         Lines(
             "put x 20000000 · REST 4096 → 350 · begin RETR x · ABOR → 426, 226 · NOOP → 200 · RETR x = 20000000",
         ),
     ),
     (
         "clients that ask for both modes",
-        EveryStore,
         Lines("PASV · PORT 127,0,0,1,200,10 → 502 · begin STOR x · send 9 · fin → 226 · x is 9"),
     ),
     (
         "consoles that talk during a transfer",
-        EveryStore,
         Lines("begin STOR x · send 4 · PWD → 257 · NOOP → 200 · STAT → 211 · send 5 · fin → 226 · x is 9"),
     ),
     (
         "mainframes",
-        EveryStore,
         Lines("SITE FIXrecfm 80 LRECL=80 → 200|500|501|502|504 · TYPE I → 200 · STOR x ← 800 · x is 800"),
     ),
     (
         "time stamps as names",
-        EveryStore,
         Lines(
             "MKD 2026:11:25 → 257 · CWD 2026:11:25 → 250 · STOR 10:00:00.jpg ← 9 · 2026:11:25/10:00:00.jpg is 9 · \
              NLST = 10:00:00.jpg",
         ),
     ),
-    ("eager stacks", EveryStore, Own(all_bytes_before_the_command)),
+    ("eager stacks", Own(all_bytes_before_the_command)),
     (
         "stacks that reset the data connection after what they announced",
-        EveryStore,
         Lines("ALLO 5000 → 200 · begin STOR x · send 5000 · rst → 226 · x is 5000"),
     ),
     (
         "pollers",
-        Folders,
         Lines(
             "put in/x 9 · CWD in → 250 · LIST = x · RETR x = 9 · DELE x → 250 · LIST = nothing · CWD . → 250 · \
              CDUP → 250 · RMD in → 250 · CWD in → 550",
@@ -115,7 +94,6 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "recursive deletion of a tree that STOR made",
-        Folders,
         Lines(
             "STOR a/b/c/x ← 1 · STOR a/b/y ← 2 · STOR a/z ← 3 · DELE a/b/c/x → 250 · RMD a/b/c → 250 · \
              DELE a/b/y → 250 · RMD a/b → 250 · DELE a/z → 250 · RMD a → 250 · LIST = nothing",
@@ -123,31 +101,30 @@ const DEVICES: &[(&str, On, Talk)] = &[
     ),
     (
         "listings of odd names",
-        EveryStore,
         Lines("MKD /x [1] → 257 · STOR /x [1]/a ← 9 · LIST /x [1] = a · NLST /x [1] = /x [1]/a"),
     ),
-    ("scripts over NLST", EveryStore, Own(names_that_can_be_fetched)),
-    ("uploaders with an empty name", EveryStore, Own(a_slash_and_no_name)),
-    ("clients in lockstep with a pipelined SIZE", EveryStore, Own(abor_behind_size)),
+    ("scripts over NLST", Own(names_that_can_be_fetched)),
+    ("uploaders with an empty name", Own(a_slash_and_no_name)),
+    ("clients in lockstep with a pipelined SIZE", Own(abor_behind_size)),
 ];
 
 #[test]
 fn on_a_local_folder() {
-    all_devices(Place::local, &[EveryStore, Folders]);
+    all_devices(Place::local);
 }
 
 #[test]
 fn on_s3() {
-    all_devices(Place::s3, &[EveryStore]);
+    all_devices(Place::s3);
 }
 
 #[test]
 fn in_memory() {
-    all_devices(Place::memory, &[EveryStore]);
+    all_devices(Place::memory);
 }
 
 /// Each dialogue with a home of its own; all that go wrong are told.
-fn all_devices(place: impl Fn(Setup) -> Place, on: &[On]) {
+fn all_devices(place: impl Fn(Setup) -> Place) {
     let numbered = || (1..).zip(DEVICES).map(|(row, device)| (format!("row{row}"), device));
     let homes: Vec<_> = numbered()
         .map(|(row, _)| format!("[[users]]\nname = \"{row}\"\npassword = \"secret\"\nhome = \"{row}\"\n"))
@@ -162,7 +139,7 @@ fn all_devices(place: impl Fn(Setup) -> Place, on: &[On]) {
         catch_unwind(AssertUnwindSafe(talk)).is_err()
     };
     let mut failed = Vec::new();
-    for (row, (who, _, talk)) in numbered().filter(|(_, (_, stores, _))| on.contains(stores)) {
+    for (row, (who, talk)) in numbered() {
         eprintln!("--- {row}: {who}");
         if fails(&Home::new(&place, &row), talk) {
             failed.push(row);

@@ -7,7 +7,7 @@ use crate::support::{Gateway, Place, Raw, S3Server, Setup, on_each_store};
 on_each_store! { crate::support::Setup::default();
     make_enter_and_remove
     what_cannot_be_made_entered_or_removed
-    a_made_directory_outlives_its_files
+    a_directory_outlives_its_files
     the_working_directory_stays_normal
     rename
     what_cannot_be_renamed
@@ -34,11 +34,12 @@ fn make_enter_and_remove(place: &Place) {
     }
     assert_eq!(directory(&mut raw), "/x/y/z");
     raw.expect("CWD /", 250);
-    for path in ["a/b", "a", "x/y/z"] {
+    for path in ["a/b", "a", "x/y/z", "x/y", "x"] {
         raw.expect(&format!("RMD {path}"), 250);
         raw.expect(&format!("CWD {path}"), 550);
     }
-    assert!(!raw.list("NLST").contains(&"a".to_owned()));
+    assert_eq!(raw.list("NLST"), [""; 0]);
+    assert_eq!(place.objects(), [""; 0]);
 }
 
 fn what_cannot_be_made_entered_or_removed(place: &Place) {
@@ -67,11 +68,11 @@ fn what_cannot_be_made_entered_or_removed(place: &Place) {
     raw.expect("MKD .keep", 550);
 }
 
-fn a_made_directory_outlives_its_files(place: &Place) {
+fn a_directory_outlives_its_files(place: &Place) {
     let mut raw = place.gateway.login();
-    raw.expect("MKD sub", 257);
+    // Nobody has made it but the file in it.
+    raw.stor("sub/x", b"x");
     raw.expect("CWD sub", 250);
-    raw.stor("x", b"x");
     raw.expect("RMD /sub", 550);
     raw.expect("DELE x", 250);
     assert_eq!(raw.list("NLST"), [""; 0]);
@@ -146,6 +147,7 @@ fn delete(place: &Place) {
     }
     raw.expect("DELE sub/x", 250);
     raw.expect("DELE sub/x", 550);
+    raw.expect("RMD sub", 250);
     assert_eq!(place.objects(), [""; 0]);
 }
 

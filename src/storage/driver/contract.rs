@@ -58,8 +58,11 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// another tool counts, without its slash.
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>>;
 
-    /// Whether `path` is a directory.
-    async fn is_directory(&self, path: &StorePath) -> Result<bool>;
+    /// The directory at `path`; none if nothing shows that it is one.
+    async fn directory(&self, path: &StorePath) -> Result<Option<Directory>>;
+
+    /// Whether a directory stays when nothing is left in it. Where it does not, a marker has to keep it.
+    fn keeps_directories(&self) -> bool;
 
     /// Removes what is left of a directory in which no key is left.
     async fn remove_directory(&self, path: &StorePath) -> Result<()>;
@@ -133,6 +136,13 @@ pub(in crate::storage) struct Meta {
     pub(in crate::storage) modified: DateTime<Utc>,
     /// None if the store does not tell.
     pub(in crate::storage) version: Option<Version>,
+}
+
+/// What the store says of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Directory {
+    /// None if the store does not tell; object stores never do.
+    pub(in crate::storage) modified: Option<DateTime<Utc>>,
 }
 
 /// Differs between two contents of one name: an etag.

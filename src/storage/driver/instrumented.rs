@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed, Sending,
+    Condition, Destination, Directory, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Sending,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::entry::Entry;
@@ -122,8 +123,12 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         self.meter.measure(StoreOperation::List, self.inner.keys_below(path, limit)).await
     }
 
-    async fn is_directory(&self, path: &StorePath) -> Result<bool> {
-        self.meter.measure(StoreOperation::List, self.inner.is_directory(path)).await
+    async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
+        self.meter.measure(StoreOperation::List, self.inner.directory(path)).await
+    }
+
+    fn keeps_directories(&self) -> bool {
+        self.inner.keeps_directories()
     }
 
     async fn remove_directory(&self, path: &StorePath) -> Result<()> {

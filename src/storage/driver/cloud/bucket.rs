@@ -15,7 +15,8 @@ use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed, Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed,
+    Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -138,8 +139,13 @@ impl Driver for Bucket {
         }
     }
 
-    async fn is_directory(&self, path: &StorePath) -> Result<bool> {
-        Ok(!self.keys_below(path, 1).await?.is_empty())
+    async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
+        let exists = !self.keys_below(path, 1).await?.is_empty();
+        Ok(exists.then_some(Directory { modified: None }))
+    }
+
+    fn keeps_directories(&self) -> bool {
+        false
     }
 
     async fn remove_directory(&self, _path: &StorePath) -> Result<()> {

@@ -12,11 +12,11 @@ use super::disk::{Cost, Disk};
 use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
-use super::staged::{Publish, Staged, in_directory, move_to, remove_while_empty};
+use super::staged::{Publish, Staged, in_directory, move_to};
 use super::upload::FolderDestination;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -49,11 +49,6 @@ impl Folder {
                 question(&folder, place)
             })
             .await
-    }
-
-    /// Removes the directories above `path` that are empty now: without a file or marker there is no directory.
-    fn prune_above(&self, path: &Path) {
-        remove_while_empty(path.ancestors().skip(1).take_while(|above| *above != self.root.root()));
     }
 }
 
@@ -106,12 +101,7 @@ impl Driver for Folder {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
-        self.at(Cost::Small, path, |folder, place| {
-            std::fs::remove_file(&place.path).map_err(Error::local)?;
-            folder.prune_above(&place.path);
-            Ok(())
-        })
-        .await
+        self.at(Cost::Small, path, |_, place| std::fs::remove_file(&place.path).map_err(Error::local)).await
     }
 
     async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
@@ -136,10 +126,7 @@ impl Driver for Folder {
             };
             let directory = to.parent().ok_or(Error::IsADirectory)?;
             match in_directory(directory, || move_to(&place.path, &to, publish)) {
-                Ok(_) => {
-                    folder.prune_above(&place.path);
-                    Ok(Renamed::Done)
-                }
+                Ok(_) => Ok(Renamed::Done),
                 // Another file system is mounted, or linked to, below the folder.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => Ok(Renamed::NeedsCopy),
                 Err(error) => Err(Error::local(error)),
@@ -177,15 +164,25 @@ impl Driver for Folder {
         .await
     }
 
-    async fn is_directory(&self, path: &StorePath) -> Result<bool> {
+    async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
         // It may be empty without a marker: another program made it.
-        self.at(Cost::Small, path, |_, place| Ok(matches!(place.found, Found::Directory))).await
+        self.at(Cost::Small, path, |_, place| match place.found {
+            Found::Directory => {
+                let modified = std::fs::metadata(&place.path).and_then(|metadata| metadata.modified());
+                Ok(Some(Directory { modified: modified.ok().map(Into::into) }))
+            }
+            Found::File(_) | Found::Other | Found::Nothing | Found::BelowFile => Ok(None),
+        })
+        .await
+    }
+
+    fn keeps_directories(&self) -> bool {
+        true
     }
 
     async fn remove_directory(&self, path: &StorePath) -> Result<()> {
         self.at(Cost::Small, path, |_, place| match std::fs::remove_dir(&place.path) {
             Ok(()) => Ok(()),
-            // It went with its marker.
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Err(Error::NotEmpty),
             Err(error) => Err(Error::local(error)),
