@@ -85,11 +85,20 @@ conformance: build-tools ## The storage suite against the store in BUCKETPORT_CO
 
 BENCH_VENV := $(CURDIR)/target/bench-venv
 BENCH_UNFTP := $(CURDIR)/target/bench-peers/unftp-$(UNFTP_VERSION)
+BENCH_DEBIAN := $(CURDIR)/target/bench-peers/debian
 
 .PHONY: bench
-bench: tools $(BENCH_VENV)/.installed $(BENCH_UNFTP)/bin/unftp ## Speed beside pyftpdlib and unFTP, in one run
-	BENCH_PYFTPDLIB_PYTHON=$(BENCH_VENV)/bin/python BENCH_UNFTP=$(BENCH_UNFTP)/bin/unftp \
-	  $(CARGO) bench --locked --bench compare
+bench: tools bench-debian $(BENCH_VENV)/.installed $(BENCH_UNFTP)/bin/unftp ## Speed beside peers in one run; `ARGS=NAME` measures what has NAME in it
+	BENCH_PYFTPDLIB_PYTHON=$(BENCH_VENV)/bin/python BENCH_UNFTP=$(BENCH_UNFTP)/bin/unftp BENCH_DEBIAN=$(BENCH_DEBIAN) \
+	  $(CARGO) bench --locked --bench compare -- $(ARGS)
+
+# Unpacked and not installed: their packages start daemons on port 21 and refuse to be there together. The benchmark says
+# which peers it leaves out because they are not there.
+.PHONY: bench-debian
+bench-debian:
+	@$(call apt_unpack,$(BENCH_DEBIAN)/usr/sbin/pure-ftpd,pure-ftpd,$(BENCH_DEBIAN))
+	@$(call apt_unpack,$(BENCH_DEBIAN)/usr/sbin/vsftpd,vsftpd,$(BENCH_DEBIAN))
+	@$(call apt_unpack,$(BENCH_DEBIAN)/usr/sbin/proftpd,proftpd-core,$(BENCH_DEBIAN))
 
 $(BENCH_VENV)/.installed: tests/requirements.txt
 	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
@@ -110,6 +119,21 @@ if ! { $(1); }; then \
   echo 'installing $(2)'; \
   $$sudo apt-get update -qq; \
   $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(2) >/dev/null; \
+fi
+endef
+
+# $(call apt_unpack,FILE,PACKAGE,FOLDER): unpacks a Debian or Ubuntu PACKAGE, with what it needs and the system has not, in
+# FOLDER, unless its FILE is there. No rights are needed, except to learn of new versions.
+define apt_unpack
+if ! test -e $(1) && command -v apt-get >/dev/null; then \
+  echo 'unpacking $(2) in $(3)'; \
+  archives=$$(mktemp -d); mkdir $$archives/partial; \
+  if [ "$$(id -u)" -eq 0 ]; then apt-get update -qq || true; fi; \
+  apt-get install -qq -y --no-install-recommends --reinstall --download-only -o Debug::NoLocking=true \
+    -o APT::Sandbox::User=root -o Dir::Cache::archives=$$archives $(2) >/dev/null || true; \
+  mkdir -p $(3); \
+  for archive in $$archives/*.deb; do if test -e $$archive; then dpkg-deb --extract $$archive $(3); fi; done; \
+  rm -rf $$archives; \
 fi
 endef
 

@@ -1,7 +1,7 @@
 //! A minimal blocking FTP client that costs as little as possible beside the server.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 
 use crate::server::Server;
 
@@ -9,31 +9,44 @@ const BUFFER: usize = 256 * 1024;
 
 pub(crate) struct Client {
     control: BufReader<TcpStream>,
+    buffer: Vec<u8>,
 }
 
 impl Client {
+    /// Logs in and is ready to move files.
     pub(crate) fn login(server: &Server) -> Self {
+        let mut client = Self::connect(server);
+        client.command("TYPE I", "200");
+        client.command(&format!("CWD {}", server.login.directory), "250");
+        client.buffer = vec![0; BUFFER];
+        client
+    }
+
+    /// Logs in, and no more.
+    pub(crate) fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
-        let mut client = Self { control: BufReader::new(stream) };
+        let mut client = Self { control: BufReader::new(stream), buffer: Vec::new() };
         client.expect("220");
-        client.command(&format!("USER {}", server.user), "331");
-        client.command(&format!("PASS {}", server.password), "230");
-        client.command("TYPE I", "200");
+        client.command(&format!("USER {}", server.login.user), "331");
+        client.command(&format!("PASS {}", server.login.password), "230");
         client
+    }
+
+    pub(crate) fn quit(mut self) {
+        self.command("QUIT", "221");
     }
 
     /// Uploads all of `content`.
     pub(crate) fn stor(&mut self, name: &str, content: &mut dyn Read) {
         let mut data = self.begin(&format!("STOR {name}"));
-        let mut buffer = vec![0; BUFFER];
         loop {
-            match content.read(&mut buffer).expect("content") {
+            match content.read(&mut self.buffer).expect("content") {
                 0 => break,
-                read => data.write_all(&buffer[..read]).expect("data"),
+                read => data.write_all(&self.buffer[..read]).expect("data"),
             }
         }
-        end(&data);
+        drop(data);
         self.expect("226");
     }
 
@@ -45,20 +58,27 @@ impl Client {
     /// Downloads a file and returns its size.
     pub(crate) fn retr(&mut self, name: &str) -> u64 {
         let mut data = self.begin(&format!("RETR {name}"));
-        let mut buffer = vec![0; BUFFER];
         let mut total = 0;
         loop {
-            match data.read(&mut buffer).expect("data") {
+            match data.read(&mut self.buffer).expect("data") {
                 0 => break,
                 read => total += read as u64,
             }
         }
+        // Before the reply, which some servers hold back until the client has closed as well.
+        drop(data);
         self.expect("226");
         total
     }
 
     fn begin(&mut self, command: &str) -> TcpStream {
-        let reply = self.command("PASV", "227");
+        // Two sessions of pure-ftpd at times take the same port at once, and one of them is told 425.
+        let reply = loop {
+            let reply = self.command("PASV", "");
+            if !reply.starts_with("425") {
+                break reply;
+            }
+        };
         let numbers = reply.split_once('(').expect("227").1.split_once(')').expect("227").0;
         let numbers: Vec<u16> = numbers.split(',').map(|n| n.parse().expect("number")).collect();
         let address = format!(
@@ -79,16 +99,24 @@ impl Client {
         self.expect(code)
     }
 
+    /// The last line of a reply, which may have several (RFC 959, 4.2).
     fn expect(&mut self, code: &str) -> String {
-        let mut line = String::new();
-        self.control.read_line(&mut line).expect("reply");
+        let mut line = self.line();
         assert!(line.starts_with(code), "expected {code}, got {line:?}");
+        if line.as_bytes()[3] == b'-' {
+            let last = line[..3].to_owned() + " ";
+            while !line.starts_with(&last) {
+                line = self.line();
+            }
+        }
         line
     }
-}
 
-fn end(data: &TcpStream) {
-    data.shutdown(Shutdown::Write).expect("shutdown");
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.control.read_line(&mut line).expect("reply") > 3, "connection closed");
+        line
+    }
 }
 
 /// Bytes that differ from one seed to the next and along the stream.

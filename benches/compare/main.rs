@@ -1,31 +1,49 @@
 //! Speed beside peers, all in one run on loopback: `make bench`.
 //!
-//! Small and large transfers to a local folder beside pyftpdlib and unFTP (if `BENCH_PYFTPDLIB_PYTHON` and
-//! `BENCH_UNFTP` name them), a large upload to S3 beside the raw `object_store` client, and the memory of a hundred
-//! uploads at once. An argument selects the measurements whose name contains it.
+//! Small and large transfers to a local folder and logins beside pure-ftpd, vsftpd and proftpd (if `BENCH_DEBIAN` names
+//! the folder they are unpacked in), pyftpdlib and unFTP (if `BENCH_PYFTPDLIB_PYTHON` and `BENCH_UNFTP` name them), a
+//! large upload to S3 beside the raw `object_store` client, and the memory of a hundred uploads at once. An argument
+//! selects the measurements whose name contains it.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
 
+mod debian;
 mod ftp;
+mod local;
+mod peers;
+mod process;
 mod s3;
 mod server;
+mod turns;
 
 use std::time::Instant;
 
 use ftp::Client;
 use server::Server;
+use turns::Figure;
 
 const MIB: u64 = 1024 * 1024;
 const LARGE: u64 = 1024 * MIB;
-const SMALL: usize = 4096;
-const ROUNDS: usize = 11;
 
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let measure = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-    if measure("local") {
-        local();
+    if ["local-small-one", "local-small-sixteen", "local-large", "local-logins"].into_iter().any(measure) {
+        let mut servers = vec![Server::bucketport(&server::local_config())];
+        servers.extend(peers::start());
+        if measure("local-small-one") {
+            local::small(&servers, 1);
+        }
+        if measure("local-small-sixteen") {
+            local::small(&servers, 16);
+        }
+        if measure("local-large") {
+            local::large(&servers);
+        }
+        if measure("local-logins") {
+            local::logins(&servers);
+        }
     }
     if measure("s3") {
         s3_upload();
@@ -38,68 +56,6 @@ fn main() {
     }
 }
 
-/// Small and large files to a local folder, for every server that is there.
-fn local() {
-    let mut servers = vec![("bucketport", Server::bucketport(&server::local_config()), 400)];
-    match Server::pyftpdlib() {
-        Some(peer) => servers.push(("pyftpdlib", peer, 400)),
-        None => println!("pyftpdlib left out: BENCH_PYFTPDLIB_PYTHON is not set"),
-    }
-    match Server::unftp() {
-        Some(peer) => servers.push(("unFTP", peer, 20)),
-        None => println!("unFTP left out: BENCH_UNFTP is not set"),
-    }
-    // In turns, because a machine that is not ours alone is faster in one minute than in the next.
-    let mut small: Vec<Vec<(f64, f64)>> = vec![Vec::new(); servers.len()];
-    for _ in 0..ROUNDS {
-        for ((_, server, files), figures) in servers.iter().zip(&mut small) {
-            figures.push(small_files(server, *files));
-        }
-    }
-    println!(
-        "\nlocal folder, one connection      small STOR/s  CPU ms each  large STOR MB/s  CPU s/GB  \
-         large RETR MB/s  CPU s/GB  peak RSS MiB"
-    );
-    for ((name, server, _), mut figures) in servers.into_iter().zip(small) {
-        figures.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let (rate, cpu) = figures[figures.len() / 2];
-        let mut client = Client::login(&server);
-        let (stor, stor_cpu) = best(3, &server, || client.stor_zeros("large", LARGE));
-        let (retr, retr_cpu) = best(3, &server, || assert_eq!(client.retr("large"), LARGE));
-        println!(
-            "{name:<32} {rate:>13.0} {cpu:>12.2} {stor:>16.0} {stor_cpu:>9.2} {retr:>16.0} {retr_cpu:>9.2} {:>13}",
-            server.peak_memory() / MIB
-        );
-    }
-}
-
-/// Uploads so many small files on one connection: files per second, and CPU milliseconds of the server for each.
-fn small_files(server: &Server, files: u32) -> (f64, f64) {
-    let mut client = Client::login(server);
-    let content = vec![7_u8; SMALL];
-    // The first ones warm both sides up.
-    for i in 0..10 {
-        client.stor(&format!("warm-{i}"), &mut content.as_slice());
-    }
-    let (cpu, begun) = (server.cpu_seconds(), Instant::now());
-    for i in 0..files {
-        client.stor(&format!("small-{i}"), &mut content.as_slice());
-    }
-    let rate = f64::from(files) / begun.elapsed().as_secs_f64();
-    (rate, (server.cpu_seconds() - cpu) * 1000.0 / f64::from(files))
-}
-
-/// The best of some runs that move `LARGE` bytes: MB/s and CPU seconds of the server per GB.
-fn best(runs: usize, server: &Server, mut run: impl FnMut()) -> (f64, f64) {
-    let gigabytes = LARGE as f64 / 1e9;
-    let measured = (0..runs).map(|_| {
-        let (cpu, begun) = (server.cpu_seconds(), Instant::now());
-        run();
-        (LARGE as f64 / 1e6 / begun.elapsed().as_secs_f64(), (server.cpu_seconds() - cpu) / gigabytes)
-    });
-    measured.max_by(|a, b| a.0.total_cmp(&b.0)).expect("at least one run")
-}
-
 /// A large upload through the gateway beside the raw client, with the same server, part size and window.
 fn s3_upload() {
     println!("\nlarge upload to S3, 8 MiB parts, window 4        MB/s   CPU s/GB of the gateway");
@@ -109,7 +65,7 @@ fn s3_upload() {
     let mut ratios = Vec::new();
     for _ in 0..3 {
         let raw = s3.raw_upload("raw", LARGE);
-        let (ours, cpu) = best(1, &gateway, || client.stor_zeros("ours", LARGE));
+        let Figure { rate: ours, cpu } = local::moved(&gateway, || client.stor_zeros("ours", LARGE));
         println!("raw object_store client                  {raw:>12.0}");
         println!("bucketport                               {ours:>12.0} {cpu:>10.2}");
         ratios.push(ours / raw);

@@ -1,19 +1,30 @@
 //! The servers that are measured, each in a folder of its own.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::process::Family;
+
 pub(crate) struct Server {
+    pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
+    pub(crate) login: Login,
+    process: Child,
+    place: Place,
+}
+
+/// Who logs in, and the directory whose files are in the place's `data`.
+pub(crate) struct Login {
     pub(crate) user: &'static str,
     pub(crate) password: &'static str,
-    process: Child,
-    _folder: TempDir,
+    pub(crate) directory: &'static str,
 }
+
+pub(crate) const BENCH: Login = Login { user: "bench", password: "bench", directory: "/" };
 
 /// Our configuration for a local folder.
 pub(crate) fn local_config() -> String {
@@ -23,91 +34,101 @@ pub(crate) fn local_config() -> String {
 impl Server {
     /// Our server with these stores; `FOLDER` stands for its own folder.
     pub(crate) fn bucketport(stores: &str) -> Self {
-        let folder = folder();
+        let place = Place::new();
         let address = free_address();
         let config = format!(
             "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"31000-31199\"\nmax_connections_per_ip = 1000\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{}\n\
              [[users]]\nname = \"bench\"\npassword = \"bench\"\n",
-            stores.replace("FOLDER", &folder.path().display().to_string())
+            stores.replace("FOLDER", &place.root().display().to_string())
         );
-        let file = folder.path().join("bucketport.toml");
-        std::fs::write(&file, config).expect("configuration");
         let mut command = Command::new(env!("CARGO_BIN_EXE_bucketport"));
-        command.arg("--config").arg(file);
-        Self::start(command, address, folder, ("bench", "bench"))
+        command.arg("--config").arg(place.write("bucketport.toml", &config));
+        Self::start("bucketport", command, address, place, BENCH).expect("our server")
     }
 
-    pub(crate) fn pyftpdlib() -> Option<Self> {
-        let python = std::env::var("BENCH_PYFTPDLIB_PYTHON").ok()?;
-        let (folder, address) = (folder(), free_address());
-        let mut command = Command::new(python);
-        command.args(["-m", "pyftpdlib", "-w", "-i", "127.0.0.1", "-u", "bench", "-P", "bench", "-p"]);
-        command.arg(address.port().to_string()).arg("-d").arg(folder.path());
-        Some(Self::start(command, address, folder, ("bench", "bench")))
-    }
-
-    pub(crate) fn unftp() -> Option<Self> {
-        let program = std::env::var("BENCH_UNFTP").ok()?;
-        let (folder, address) = (folder(), free_address());
-        let mut command = Command::new(program);
-        command.arg("--bind-address").arg(address.to_string());
-        command.arg("--bind-address-http").arg(free_address().to_string());
-        command.arg("--passive-ports").arg("31200-31399").arg("--root-dir").arg(folder.path());
-        Some(Self::start(command, address, folder, ("anonymous", "bench")))
-    }
-
-    fn start(
+    pub(crate) fn start(
+        name: &'static str,
         mut command: Command,
         address: SocketAddr,
-        folder: TempDir,
-        (user, password): (&'static str, &'static str),
-    ) -> Self {
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("server");
+        place: Place,
+        login: Login,
+    ) -> Result<Self, String> {
+        // vsftpd speaks through its standard input if it cannot start.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().map_err(|error| error.to_string())?;
+        let server = Self { name, address, login, process, place };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < deadline, "server does not listen on {address}");
+            if Instant::now() > deadline {
+                return Err(format!("it does not listen on {address}"));
+            }
             std::thread::sleep(Duration::from_millis(50));
         }
-        Self { address, user, password, process, _folder: folder }
+        Ok(server)
     }
 
-    /// CPU seconds used so far, in user and kernel mode.
+    /// CPU seconds used so far by its processes that are alive.
     pub(crate) fn cpu_seconds(&self) -> f64 {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat.rsplit_once(") ").expect("stat").1.split(' ').collect();
-        let ticks: u64 =
-            fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
-        // USER_HZ is 100 on every Linux that Rust runs on.
-        ticks as f64 / 100.0
+        self.processes().cpu_seconds()
     }
 
-    /// The most memory it has had, in bytes.
+    /// The most memory its processes have had, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
-        self.status("VmHWM:")
+        self.processes().status("VmHWM:")
     }
 
-    /// The memory it has now, in bytes.
+    /// The memory its processes have now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
-        self.status("VmRSS:")
+        self.processes().status("VmRSS:")
     }
 
-    fn status(&self, key: &str) -> u64 {
-        let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with(key)).expect("status");
-        line.split_whitespace().nth(1).expect("status").parse::<u64>().expect("KiB") * 1024
+    fn processes(&self) -> Family {
+        Family::of(self.process.id())
     }
 
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(Path::new("/proc").join(self.process.id().to_string()).join(file))
-            .expect("proc")
+    /// Removes all files, so that no turn pays for writing those of another to the disk.
+    pub(crate) fn clear(&self) {
+        for entry in std::fs::read_dir(self.place.data()).expect("data") {
+            std::fs::remove_file(entry.expect("entry").path()).expect("remove");
+        }
     }
 }
 
+/// Ends the first process; those that it forked for sessions end with their clients.
 impl Drop for Server {
     fn drop(&mut self) {
         self.process.kill().ok();
         self.process.wait().ok();
+    }
+}
+
+/// A server's folder: its configuration, and the files it serves in `data`.
+pub(crate) struct Place(TempDir);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self(folder());
+        std::fs::create_dir(place.data()).expect("data");
+        place
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root().join(name)
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
+        let file = self.path(name);
+        std::fs::write(&file, content).expect("configuration");
+        file
     }
 }
 
@@ -116,6 +137,6 @@ pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("folder")
 }
 
-fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("free port")
 }
