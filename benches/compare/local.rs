@@ -21,7 +21,7 @@ pub(crate) fn small(servers: &[Server], connections: usize) {
     let stor = format!("STOR of 4 KiB, connections: {connections}");
     let retr = format!("RETR of 4 KiB, connections: {connections}");
     let titles = [&stor, &retr].map(|what| Title { what, rate: "files/s", cpu: Some("CPU ms each") });
-    tables(titles, ROUNDS, &mut clients, |(server, clients)| {
+    tables(&titles, ROUNDS, &mut clients, |(server, clients)| {
         server.clear();
         for (i, client) in clients.iter_mut().enumerate() {
             // Warms both sides up, and is there to be downloaded.
@@ -43,7 +43,7 @@ pub(crate) fn large(servers: &[Server]) {
     let mut clients = log_in(servers, AT_ONCE);
     let titles = ["STOR of 1 GiB", "RETR of 1 GiB", "four STOR of 256 MiB at once"];
     let titles = titles.map(|what| Title { what, rate: "MB/s", cpu: Some("CPU s/GB") });
-    tables(titles, LARGE_ROUNDS, &mut clients, |(server, clients)| {
+    tables(&titles, LARGE_ROUNDS, &mut clients, |(server, clients)| {
         let stor = moved(server, || clients[0].stor_zeros("large", LARGE));
         let retr = moved(server, || assert_eq!(clients[0].retr("large"), LARGE));
         server.clear();
@@ -67,7 +67,7 @@ pub(crate) fn large(servers: &[Server]) {
 pub(crate) fn logins(servers: &[Server]) {
     let mut servers: Vec<_> = servers.iter().map(|server| (server.name, server)).collect();
     let title = Title { what: "logins, connections: 4", rate: "logins/s", cpu: None };
-    tables([title], ROUNDS, &mut servers, |server| {
+    tables(&[title], ROUNDS, &mut servers, |server| {
         [repeat(server, &mut [(); 4], |(), _, _| Client::connect(server).quit())]
     });
 }

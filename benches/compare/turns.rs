@@ -22,7 +22,7 @@ pub(crate) struct Title<'a> {
 /// Lets all servers have their turns, and prints a table for each of the `titles`, with ours, the first one, over the
 /// others.
 pub(crate) fn tables<S, const N: usize>(
-    titles: [Title; N],
+    titles: &[Title; N],
     rounds: usize,
     servers: &mut [(&str, S)],
     mut turn: impl FnMut(&mut S) -> [Figure; N],
