@@ -2,6 +2,9 @@
 //!
 //! Their packages are unpacked in the folder that `BENCH_DEBIAN` names; nothing is installed, and no user is made. Each
 //! drops root's rights to a system user that every Debian has, which owns the files.
+//!
+//! pure-ftpd and vsftpd have many passive ports: with two hundred, two of sixteen sessions soon take the same one at once,
+//! and vsftpd ends a session for that.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -29,7 +32,6 @@ pub(crate) fn pure_ftpd() -> Result<Server, String> {
     command.args(["-S", &format!("127.0.0.1,{}", address.port())]);
     command.arg("-l").arg(format!("puredb:{}", users.display()));
     command.arg("-g").arg(place.path("pid"));
-    // Many, because its sessions get into each other's way with few.
     command.args(["-p", "20000:29999"]);
     // IPv4, no anonymous users, who would need one in the system, and everybody in their home.
     command.args(["-4", "-E", "-A"]);
@@ -50,7 +52,7 @@ pub(crate) fn vsftpd() -> Result<Server, String> {
         "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\n\
          anonymous_enable=YES\nlocal_enable=NO\nftp_username=daemon\nanon_root={}\n\
          write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_world_readable_only=NO\n\
-         secure_chroot_dir={}\npasv_min_port=31600\npasv_max_port=31799\n\
+         secure_chroot_dir={}\npasv_min_port=10000\npasv_max_port=19999\n\
          # No look-up of clients in files or DNS, and no network of its own for each session, which takes the kernel\n\
          # longer to make than a login.\n\
          tcp_wrappers=NO\nisolate_network=NO\n",
