@@ -10,6 +10,7 @@ const BUFFER: usize = 256 * 1024;
 pub(crate) struct Client {
     control: BufReader<TcpStream>,
     buffer: Vec<u8>,
+    server: &'static str,
 }
 
 impl Client {
@@ -26,7 +27,7 @@ impl Client {
     pub(crate) fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
-        let mut client = Self { control: BufReader::new(stream), buffer: Vec::new() };
+        let mut client = Self { control: BufReader::new(stream), buffer: Vec::new(), server: server.name };
         client.expect("220");
         client.command(&format!("USER {}", server.login.user), "331");
         client.command(&format!("PASS {}", server.login.password), "230");
@@ -102,7 +103,7 @@ impl Client {
     /// The last line of a reply, which may have several (RFC 959, 4.2).
     fn expect(&mut self, code: &str) -> String {
         let mut line = self.line();
-        assert!(line.starts_with(code), "expected {code}, got {line:?}");
+        assert!(line.starts_with(code), "expected {code} from {}, got {line:?}", self.server);
         if line.as_bytes()[3] == b'-' {
             let last = line[..3].to_owned() + " ";
             while !line.starts_with(&last) {
@@ -114,7 +115,8 @@ impl Client {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        assert!(self.control.read_line(&mut line).expect("reply") > 3, "connection closed");
+        let read = self.control.read_line(&mut line).expect("reply");
+        assert!(read > 3, "{} closed the connection", self.server);
         line
     }
 }
