@@ -3,8 +3,8 @@
 //! Their packages are unpacked in the folder that `BENCH_DEBIAN` names; nothing is installed, and no user is made. Each
 //! drops root's rights to a system user that every Debian has, which owns the files.
 //!
-//! pure-ftpd and vsftpd have many passive ports: with two hundred, two of sixteen sessions soon take the same one at once,
-//! and vsftpd ends a session for that.
+//! Sessions of pure-ftpd and vsftpd draw their passive ports without knowing of each other's. They have ten thousand, so
+//! that two seldom draw the same at once.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};

@@ -44,6 +44,7 @@ pub(crate) fn large(servers: &[Server]) {
     let titles = ["STOR of 1 GiB", "RETR of 1 GiB", "four STOR of 256 MiB at once"];
     let titles = titles.map(|what| Title { what, rate: "MB/s", cpu: Some("CPU s/GB") });
     tables(&titles, LARGE_ROUNDS, &mut clients, |(server, clients)| {
+        server.warm(LARGE);
         let stor = moved(server, || clients[0].stor_zeros("large", LARGE));
         let retr = moved(server, || assert_eq!(clients[0].retr("large"), LARGE));
         server.clear();

@@ -1,5 +1,6 @@
 //! The servers that are measured, each in a folder of its own.
 
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -85,6 +86,14 @@ impl Server {
 
     fn processes(&self) -> Family {
         Family::of(self.process.id())
+    }
+
+    /// Has the kernel hold this much of files and let go of it again. A virtual machine gives memory back that it has not
+    /// used for some seconds, and the next to use it, which would be whoever follows a slow peer, pays for getting it.
+    pub(crate) fn warm(&self, size: u64) {
+        let mut file = std::fs::File::create(self.place.path("data/warm")).expect("file");
+        std::io::copy(&mut std::io::repeat(0).take(size), &mut file).expect("write");
+        self.clear();
     }
 
     /// Removes all files, so that no turn pays for writing those of another to the disk.
