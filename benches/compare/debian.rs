@@ -53,8 +53,7 @@ pub(crate) fn vsftpd() -> Result<Server, String> {
          anonymous_enable=YES\nlocal_enable=NO\nftp_username=daemon\nanon_root={}\n\
          write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_world_readable_only=NO\n\
          secure_chroot_dir={}\npasv_min_port=10000\npasv_max_port=19999\n\
-         # No look-up of clients in files or DNS, and no network of its own for each session, which takes the kernel\n\
-         # longer to make than a login.\n\
+         # No look-up of clients in files or DNS, and no network namespace to make for each session.\n\
          tcp_wrappers=NO\nisolate_network=NO\n",
         address.port(),
         place.root().display(),
