@@ -32,7 +32,7 @@ impl OpenData for Opener {
             async { connecting.await.map_err(|_| DataError::NotOpened("the client did not connect")) };
         let stream = self.terms.abort.unless_requested(waiting).await?;
         let stream = stream.ok_or(DataError::NotOpened("the port was taken back"))?;
-        let data = PlainData::new(stream, self.terms).map_err(DataError::Lost)?;
+        let data = PlainData::new(stream, self.terms);
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = self.opened.send(());
         Ok(Box::new(data))

@@ -1,6 +1,5 @@
 //! A data connection in the clear.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -31,12 +30,13 @@ pub(super) struct PlainData {
     stream: TcpStream,
     terms: Terms,
     opened: Instant,
+    /// What is written next follows something else, and is not to wait for its acknowledgement.
+    writing: bool,
 }
 
 impl PlainData {
-    pub(super) fn new(stream: TcpStream, terms: Terms) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, terms, opened: Instant::now() })
+    pub(super) fn new(stream: TcpStream, terms: Terms) -> Self {
+        Self { stream, terms, opened: Instant::now(), writing: false }
     }
 
     /// At the orderly end of the data: fails if the client did not end it but went away. The ends of the connections
@@ -95,6 +95,9 @@ impl DataConnection for PlainData {
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), DataError> {
         let data_timeout = self.terms.data_timeout;
+        if std::mem::replace(&mut self.writing, true) {
+            self.stream.set_nodelay(true).map_err(DataError::Lost)?;
+        }
         while !bytes.is_empty() {
             let written = timeout(data_timeout, self.stream.write(bytes))
                 .await
@@ -106,8 +109,9 @@ impl DataConnection for PlainData {
         Ok(())
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<(), DataError> {
-        self.stream.shutdown().await.map_err(DataError::Lost)
+    async fn finish(self: Box<Self>) -> Result<(), DataError> {
+        // Closing ends the connection in order, as long as the client has sent nothing.
+        Ok(())
     }
 
     fn reset(self: Box<Self>) {
