@@ -204,6 +204,11 @@ impl Operation {
         }
     }
 
+    /// Whether it moves a file, and not a listing, over a data connection.
+    pub(crate) const fn moves_file(self) -> bool {
+        matches!(self, Self::Stor | Self::Appe | Self::Retr)
+    }
+
     /// Whether it takes a file from the client.
     pub(crate) const fn is_upload(self) -> bool {
         matches!(self, Self::Stor | Self::Appe)

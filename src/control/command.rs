@@ -67,8 +67,7 @@ impl Backend {
     ) -> Result<T> {
         let verb = operation.verb();
         async {
-            let fenced = AssertUnwindSafe(work).catch_unwind().await;
-            fenced.unwrap_or_else(|panic| Err(files::Error::Internal(what(&*panic)))).map_err(|error| {
+            fenced(work).await.map_err(|error| {
                 let reply = failure(operation, &error);
                 if transfer_result(&error) == TransferResult::StoreError {
                     tracing::warn!(verb, error = &error as &dyn std::error::Error, "command failed");
@@ -97,6 +96,14 @@ impl Backend {
         })
         .await
     }
+}
+
+/// What `work` comes to; a panic in it is an error.
+pub(super) fn fenced<T>(
+    work: impl Future<Output = files::Result<T>>,
+) -> impl Future<Output = files::Result<T>> {
+    let fenced = AssertUnwindSafe(work).catch_unwind();
+    fenced.map(|done| done.unwrap_or_else(|panic| Err(files::Error::Internal(what(&*panic)))))
 }
 
 /// What a panic said.

@@ -9,7 +9,7 @@ use libunftp::options::{Reply as Answer, ReplyCode, SiteCommandContext, SiteComm
 use unftp_core::storage::{ErrorKind, Result};
 
 use super::authenticator::SessionUser;
-use super::command::{self, Backend};
+use super::command::{self, Backend, fenced};
 use super::listing::{self, Format};
 use super::metered::Metered;
 use crate::data::Abort;
@@ -127,7 +127,8 @@ impl Backend {
         let _active = metrics.transfer_active(direction);
         let begun = Instant::now();
         self.run(pending.operation, async {
-            let moved = work(&pending.abort, metrics.transfer_bytes(direction, store)).await;
+            // A panic is accounted for like any other failure.
+            let moved = fenced(work(&pending.abort, metrics.transfer_bytes(direction, store))).await;
             let took = begun.elapsed();
             let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
             metrics.transfer_ended(direction, result, took);

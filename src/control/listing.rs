@@ -56,7 +56,10 @@ pub(super) async fn find(
             let Ok(pattern) = glob::Pattern::new(path.file_name()) else {
                 return Err(storage::Error::NotFound.into());
             };
-            (files.list(&path.parent()).await?, Some(pattern))
+            match files.list(&path.parent()).await? {
+                Some(Listed::File(_)) => return Err(storage::Error::NotFound.into()),
+                listed => (listed, Some(pattern)),
+            }
         }
         listed => (listed?, None),
     };

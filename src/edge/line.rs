@@ -3,8 +3,11 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+
+use tokio::time::sleep;
 
 use super::socket::Incoming;
 
@@ -12,8 +15,11 @@ use super::socket::Incoming;
 const LONGEST_LINE: usize = 4096;
 /// How much of an overlong line is dropped before the client is cut off.
 const LONGEST_DROPPED: usize = 64 * 1024;
+const FIRST_READ: usize = 512;
 /// How many bytes of lines may wait for their turn; beyond that they wait in the client's kernel.
 const LONGEST_QUEUE: usize = 64 * 1024;
+/// How often a connection that is not read is looked at for its end.
+const GLANCE: Duration = Duration::from_millis(5);
 /// What a queued line costs besides its bytes.
 const QUEUED_LINE: usize = size_of::<Line>();
 
@@ -46,6 +52,8 @@ pub(super) struct LineReader {
     searched: usize,
     /// Bytes dropped of an overlong line; none if the line is not overlong.
     dropped: Option<usize>,
+    /// Bytes of empty lines since the last command.
+    blank: usize,
     /// Lines that came while an earlier command ran.
     queue: VecDeque<Line>,
     queued: usize,
@@ -59,6 +67,7 @@ impl LineReader {
             buffer: BytesMut::new(),
             searched: 0,
             dropped: None,
+            blank: 0,
             queue: VecDeque::new(),
             queued: 0,
             ended: false,
@@ -83,8 +92,10 @@ impl LineReader {
             if self.ended {
                 return Ok(Line::End);
             }
+            // A client that sends faster than it is read must not keep everybody else from this thread.
+            tokio::task::coop::consume_budget().await;
             // A session that is idle holds no buffer for its next command.
-            self.buffer.reserve(LONGEST_LINE.min(512));
+            self.buffer.reserve(FIRST_READ);
             if self.incoming.read(&mut self.buffer).await? == 0 {
                 self.ended = true;
             }
@@ -102,8 +113,20 @@ impl LineReader {
         !self.queue.is_empty()
     }
 
+    /// Like [`LineReader::arrive`]; but while no more lines may be queued, nothing is read, and only the end of the
+    /// connection arrives, past what is not read.
+    pub(super) async fn arrive_or_end(&mut self) -> io::Result<Line> {
+        if !self.is_full() {
+            return self.arrive().await;
+        }
+        while !self.incoming.is_ended().await {
+            sleep(GLANCE).await;
+        }
+        Ok(Line::End)
+    }
+
     /// Whether no more lines may be queued.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.queued >= LONGEST_QUEUE
     }
 
@@ -131,8 +154,13 @@ impl LineReader {
             let line = clean(&line[..end]);
             // Some programs end each line twice; the second end is no command.
             if line.is_empty() {
+                self.blank += end + 1;
+                if self.blank > LONGEST_DROPPED {
+                    return Some(Line::Endless);
+                }
                 continue;
             }
+            self.blank = 0;
             return Some(Line::Command(line));
         }
     }
@@ -273,6 +301,14 @@ mod tests {
             reader.queue(command(b"NOOP"));
         }
         assert!(reader.queue.len() < 4000, "{} lines", reader.queue.len());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_empty_lines_is_given_up() {
+        let mut input = b"\r\n".repeat(1000);
+        input.extend_from_slice(b"NOOP\r\n");
+        input.extend_from_slice(&b"\n".repeat(1 << 20));
+        assert_eq!(lines(input).await, [command(b"NOOP"), Line::Endless]);
     }
 
     #[tokio::test]

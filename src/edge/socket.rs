@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
@@ -50,6 +50,13 @@ impl Incoming {
                 read => return read,
             }
         }
+    }
+}
+
+impl Incoming {
+    /// Whether the client has ended its side, whatever of it is still to be read. A failure is an end as well.
+    pub(super) async fn is_ended(&self) -> bool {
+        self.0.ready(Interest::READABLE).await.map_or(true, tokio::io::Ready::is_read_closed)
     }
 }
 

@@ -46,12 +46,12 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
         E::Data(DataError::NotOpened(why)) => (425, format!("Cannot open data connection: {why}")),
         E::Data(DataError::Lost(_)) => (426, "Data connection lost, transfer aborted".to_owned()),
         E::Data(error @ DataError::Stalled(_)) => (426, format!("Transfer aborted: {error}")),
-        E::Data(DataError::ControlLost) => (426, "Control connection lost, transfer aborted".to_owned()),
-        E::Data(DataError::Aborted) if operation.has_data_connection() => {
-            (426, "Transfer aborted".to_owned())
-        }
         // RFC 959 section 4.1.3 knows ABOR during a transfer only; 451 is its "requested action aborted".
-        E::Data(DataError::Aborted) => (451, "Aborted".to_owned()),
+        E::Data(DataError::ControlLost | DataError::Aborted) if !operation.has_data_connection() => {
+            (451, "Aborted".to_owned())
+        }
+        E::Data(DataError::ControlLost) => (426, "Control connection lost, transfer aborted".to_owned()),
+        E::Data(DataError::Aborted) => (426, "Transfer aborted".to_owned()),
     }
 }
 

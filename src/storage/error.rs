@@ -91,6 +91,12 @@ impl Error {
         }
     }
 
+    /// The store has confirmed a copy that is not there.
+    pub(super) fn unseen() -> Self {
+        let source = io::Error::other("the store confirmed a copy that is not there");
+        Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
+    }
+
     /// A task that was to do the work ended without an answer.
     pub(super) fn task_lost(source: JoinError) -> Self {
         Self::Store(object_store::Error::JoinError { source })

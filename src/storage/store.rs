@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use super::budget::Budget;
 use super::driver::{Condition, Driver, Meta};
 use super::error::{Error, Result};
@@ -59,13 +61,42 @@ impl Store {
     pub async fn delete(&self, path: &StorePath) -> Result<()> {
         // Deleting what is not there succeeds on S3; the client is to hear 550.
         match self.driver.head(path).await {
-            Ok(_) => {
-                self.driver.delete(path).await?;
-                self.keep_directory_of(path).await;
-                Ok(())
-            }
+            Ok(_) => self.take_away(path).await,
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes what stands at `path` and keeps its directory.
+    pub(super) async fn take_away(&self, path: &StorePath) -> Result<()> {
+        let (store, path) = (self.clone(), path.clone());
+        self.unbroken(Box::pin(async move {
+            store.delete_surely(&path).await?;
+            store.keep_directory_of(&path).await;
+            Ok(())
+        }))
+        .await
+    }
+
+    /// Takes something out of a directory. Whoever stops waiting does not stop it half way, where the directory would be
+    /// lost.
+    pub(super) async fn unbroken(&self, work: BoxFuture<'static, Result<()>>) -> Result<()> {
+        if self.driver.keeps_directories() {
+            return work.await;
+        }
+        self.shutdown.spawn(work).await.map_err(Error::task_lost)?
+    }
+
+    /// Deletes what stands at `path`. An error does not say that it is still there: that is asked, and if so it is tried
+    /// once more.
+    async fn delete_surely(&self, path: &StorePath) -> Result<()> {
+        match self.driver.delete(path).await {
+            Err(Error::Store(error)) => match self.driver.head(path).await {
+                Err(Error::NotFound) => Ok(()),
+                Ok(_) => self.driver.delete(path).await,
+                Err(_) => Err(Error::Store(error)),
+            },
+            deleted => deleted,
         }
     }
 
@@ -113,10 +144,11 @@ impl Store {
         match condition {
             Condition::Absent if self.exists(path).await? => Err(Error::AlreadyExists),
             Condition::Any | Condition::Absent => Ok(()),
-            Condition::Unchanged(version) => {
-                let Meta { version: now, .. } = self.driver.head(path).await?;
-                if now == *version { Ok(()) } else { Err(Error::Changed) }
-            }
+            Condition::Unchanged(version) => match self.driver.head(path).await {
+                Ok(Meta { version: now, .. }) if now == *version => Ok(()),
+                Ok(_) | Err(Error::NotFound) => Err(Error::Changed),
+                Err(error) => Err(error),
+            },
         }
     }
 }

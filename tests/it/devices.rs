@@ -270,3 +270,18 @@ fn less_or_more_than_announced_is_not_complete() {
         assert!(place.stored("x").is_none(), "{size}");
     }
 }
+
+/// Firmware that knows no size announces 0: that must not make an empty file of one that was cut off at once.
+#[test]
+fn nothing_announced_is_no_announcement() {
+    let place = Place::local(Setup::default());
+    place.put("x", b"old");
+    let mut raw = place.gateway.login();
+    raw.expect("ALLO 0", 200);
+    let data = raw.begin("STOR x");
+    std::thread::sleep(Duration::from_millis(100));
+    reset(&data);
+    drop(data);
+    raw.reply_is(426);
+    assert_eq!(place.stored("x").as_deref(), Some(&b"old"[..]));
+}

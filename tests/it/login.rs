@@ -142,6 +142,18 @@ fn user_again_begins_a_new_login() {
 }
 
 #[test]
+fn a_control_character_costs_a_reply_and_not_the_session() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.connect();
+    raw.expect("USER de\rmo", 501);
+    raw.expect("USER demo", 331);
+    raw.expect("PASS sec\rret", 530);
+    raw.expect("PASS secret", 503);
+    raw.expect("USER demo", 331);
+    raw.expect("PASS secret", 230);
+}
+
+#[test]
 fn rein_logs_out() {
     let gateway = Gateway::start();
     let mut raw = gateway.login();

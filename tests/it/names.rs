@@ -75,6 +75,8 @@ fn patterns_match_where_nothing_has_that_name(place: &Place) {
     assert_eq!(raw.list("LIST x [12]").len(), 2);
     assert_eq!(sorted(raw.list("NLST ? 1")), ["x 1", "y 1"]);
     assert_eq!(raw.list("NLST z*"), [""; 0]);
+    // A file has nothing below it that could match.
+    raw.refused("NLST x 1/*", 550);
 }
 
 /// A device whose name is empty sends the directory alone.

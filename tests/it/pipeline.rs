@@ -173,3 +173,34 @@ fn thousands_of_long_lines_cost_no_memory() {
     });
     raw.expect("NOOP", 200);
 }
+
+/// Lines that are too many to be read must not hide that their sender has died.
+#[test]
+fn a_client_that_sent_more_than_is_read_and_dies() {
+    let place = Place::local(setup());
+    place.put("x", b"old");
+    let mut raw = place.gateway.login();
+    let mut data = raw.begin("STOR x");
+    data.write_all(b"cut").expect("the gateway reads");
+    let lines = format!("SIZE {}\r\n", "y".repeat(1000)).repeat(80);
+    raw.sender().write_all(lines.as_bytes()).expect("the kernel takes them");
+    std::thread::sleep(Duration::from_millis(200));
+    drop(data);
+    drop(raw);
+    place.gateway.wait_for_sessions(Duration::from_secs(20));
+    assert_eq!(place.stored("x").as_deref(), Some(&b"old"[..]));
+}
+
+/// Clients that are in a hurry send it urgent, and then once more.
+#[test]
+fn each_abor_has_its_reply() {
+    let place = Place::memory(setup());
+    let mut raw = place.gateway.login();
+    let data = half_sent(&mut raw);
+    raw.send_bytes(b"ABOR\r\nABOR\r\n");
+    for code in [426, 226, 226] {
+        raw.reply_is(code);
+    }
+    drop(data);
+    raw.expect("NOOP", 200);
+}

@@ -19,7 +19,8 @@ impl Client {
             Local::Allo => {
                 // How much will come is worth knowing all the same: see `Terms::announced`.
                 let announced = argument.split_whitespace().next().and_then(|bytes| bytes.parse().ok());
-                self.settings.announced = announced;
+                // Devices that know no size say 0, and 0 bytes are there before the first one has come.
+                self.settings.announced = announced.filter(|&bytes| bytes > 0);
                 Reply::new(200, "No storage allocation necessary")
             }
             Local::Clnt => Reply::new(200, "Noted"),

@@ -38,7 +38,8 @@ pub(super) struct Running {
     announcement: Option<(oneshot::Receiver<()>, Reply)>,
     /// An upload that can be complete although the control connection is gone.
     outlives_control: bool,
-    aborted_by_client: bool,
+    /// How often the client has sent ABOR.
+    aborts: usize,
     limit: Limit,
 }
 
@@ -60,7 +61,7 @@ impl Running {
             moved: Arc::default(),
             announcement: None,
             outlives_control: false,
-            aborted_by_client: false,
+            aborts: 0,
             limit: Limit::None,
         }
     }
@@ -87,9 +88,9 @@ impl Running {
         self
     }
 
-    /// Whether the client has sent ABOR, which is owed a reply of its own.
-    pub(super) fn is_aborted_by_client(&self) -> bool {
-        self.aborted_by_client
+    /// How often the client has sent ABOR; each is owed a reply of its own.
+    pub(super) fn aborts(&self) -> usize {
+        self.aborts
     }
 
     fn has_data_connection(&self) -> bool {
@@ -115,6 +116,10 @@ impl Client {
     ) -> io::Result<T> {
         let edge = Arc::clone(&self.edge);
         let mut work = pin!(work);
+        if self.ended {
+            // What was sent ahead of the end has its time like what was running then.
+            self.control_ended(running);
+        }
         let done = loop {
             let limit = match running.limit {
                 Limit::None => None,
@@ -127,9 +132,7 @@ impl Client {
                 () = edge.front.shutdown.stopping(), if !running.abort.is_requested() => {
                     running.abort.abort(AbortReason::Shutdown);
                 }
-                line = self.lines.arrive(), if !self.ended && !self.lines.is_full() => {
-                    self.meanwhile(line, running).await;
-                }
+                line = self.lines.arrive_or_end(), if !self.ended => self.meanwhile(line, running).await,
                 () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => match running.limit {
                     Limit::None => {}
                     Limit::Cancel(_) => running.give_up(AbortReason::ClientLost),
@@ -150,6 +153,10 @@ impl Client {
     }
 
     async fn announce(&mut self, running: &mut Running) {
+        // From here on the data connection tells how it goes.
+        if let Limit::Cancel(_) = running.limit {
+            running.limit = Limit::None;
+        }
         if let Some((_, reply)) = running.announcement.take()
             && self.send(&reply).await.is_err()
         {
@@ -171,7 +178,7 @@ impl Client {
             match command.verb.service {
                 Service::Own(Local::Abor) if running.operation.is_some() => {
                     // Its reply follows that of the command.
-                    running.aborted_by_client = true;
+                    running.aborts += 1;
                     running.abort.abort(AbortReason::Requested);
                     return;
                 }

@@ -35,10 +35,10 @@ impl Client {
         }
         let running = Running::command(&pending);
         let (reply, flow) = self.perform(control, pending, running).await?;
-        match operation {
-            Operation::Cwd if !reply.is_failure() => self.settings.directory = path,
-            Operation::Rnfr => self.settings.renaming = (!reply.is_failure()).then_some(path),
-            _ => {}
+        if operation == Operation::Cwd && !reply.is_failure() {
+            self.settings.directory = path;
+        } else if operation == Operation::Rnfr {
+            self.settings.renaming = (!reply.is_failure()).then_some(path);
         }
         Ok(flow)
     }
@@ -61,10 +61,7 @@ impl Client {
             DataType::Ascii => "ASCII",
             DataType::Image => "BINARY",
         };
-        let what = match operation {
-            Operation::List | Operation::Nlst | Operation::Mlsd => operation.verb(),
-            _ => path.file_name(),
-        };
+        let what = if operation.moves_file() { path.file_name() } else { operation.verb() };
         let announcement = format!("Opening {mode} mode data connection for {what}.");
         self.transfer_path(control, operation, path, argument, announcement).await
     }
@@ -124,7 +121,7 @@ impl Client {
         let abort = pending.abort.clone();
         let reply = self.attend(control.perform(pending), &mut running).await?;
         self.send(&reply).await?;
-        if running.is_aborted_by_client() {
+        for _ in 0..running.aborts() {
             // RFC 959 section 4.1.3: the command's own reply first, then the one to ABOR.
             self.send(&Reply::new(226, "ABOR done")).await?;
         }

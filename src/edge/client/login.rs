@@ -13,6 +13,10 @@ impl Client {
         if self.login != Login::Fresh {
             self.restart_login(control).await?;
         }
+        if name.chars().any(char::is_control) {
+            self.send(&Reply::new(501, "Syntax: USER <name>")).await?;
+            return Ok(Flow::Continue);
+        }
         let reply = control.user(name).await?;
         if reply.code == 331 {
             self.login = Login::Named;
@@ -24,6 +28,12 @@ impl Client {
     pub(super) async fn pass(&mut self, control: &mut Control, password: &str) -> io::Result<Flow> {
         if self.login != Login::Named {
             self.send(&Reply::new(503, "USER comes first")).await?;
+            return Ok(Flow::Continue);
+        }
+        if password.chars().any(char::is_control) {
+            // Nobody's password, and not to be passed on.
+            self.restart_login(control).await?;
+            self.send(&Reply::new(530, "Login incorrect")).await?;
             return Ok(Flow::Continue);
         }
         let reply = self.attend(control.pass(password), &mut Running::login()).await?;

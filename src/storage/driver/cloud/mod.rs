@@ -1,6 +1,7 @@
 //! S3, GCS, Azure, and whatever else `object_store` has a client of.
 
 mod bucket;
+mod claim;
 mod pages;
 mod upload;
 

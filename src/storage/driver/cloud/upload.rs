@@ -1,12 +1,17 @@
 //! Uploads to a bucket: one PUT, or a multipart upload whose parts go side by side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{
+    MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+};
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::claim::Claim;
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
@@ -19,6 +24,10 @@ use crate::storage::path::StorePath;
 const EQUAL_PARTS: usize = 5_000;
 const PARTS_PER_DOUBLING: usize = 1_000;
 const MAX_PARTS: usize = 10_000;
+
+/// Between the tries of a PUT that another request is in the way of; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(4);
 
 /// The key that an upload goes to.
 #[derive(Debug)]
@@ -47,35 +56,62 @@ impl Destination for CloudDestination {
 
     async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
         let Self { objects, path, transfer, shutdown } = *self;
-        let upload = objects.put_multipart(path.as_path()).await.map_err(write_error)?;
-        Ok(Box::new(CloudUpload { upload, sent: 0, transfer, shutdown }))
+        let claim = Claim::new();
+        let options =
+            PutMultipartOptions { attributes: claim.attributes(), ..PutMultipartOptions::default() };
+        let upload = objects.put_multipart_opts(path.as_path(), options).await.map_err(write_error)?;
+        Ok(Box::new(CloudUpload { upload, objects, path, claim, sent: 0, transfer, shutdown }))
     }
 }
 
+/// Stores the body in one request, which is tried again when the store says that another one was in its way.
 async fn put(
     objects: Arc<dyn ObjectStore>,
     path: StorePath,
     payload: PutPayload,
-    mode: PutMode,
+    mut mode: PutMode,
 ) -> Result<()> {
-    let put = |mode| {
-        let options = PutOptions { mode, ..PutOptions::default() };
-        objects.put_opts(path.as_path(), payload.clone(), options)
-    };
-    match put(mode.clone()).await {
-        // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
-        Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
-            put(PutMode::Overwrite).await.map_err(write_error)?;
+    let claim = Claim::new();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let options =
+            PutOptions { mode: mode.clone(), attributes: claim.attributes(), ..PutOptions::default() };
+        let error = match objects.put_opts(path.as_path(), payload.clone(), options).await {
+            Ok(_) => return Ok(()),
+            // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that
+            // must do.
+            Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
+                mode = PutMode::Overwrite;
+                continue;
+            }
+            Err(error) => error,
+        };
+        if claim.is_held(&objects, &path).await {
+            return Ok(());
         }
-        result => drop(result.map_err(write_error)?),
+        match error {
+            object_store::Error::AlreadyExists { .. }
+                if mode == PutMode::Create && objects.head(path.as_path()).await.is_ok() =>
+            {
+                return Err(Error::AlreadyExists);
+            }
+            // Another request was in its way.
+            object_store::Error::AlreadyExists { .. } if pause <= LAST_PAUSE => {
+                sleep(pause).await;
+                pause *= 2;
+            }
+            error => return Err(write_error(error)),
+        }
     }
-    Ok(())
 }
 
 /// A multipart upload.
 #[derive(Debug)]
 struct CloudUpload {
     upload: Box<dyn MultipartUpload>,
+    objects: Arc<dyn ObjectStore>,
+    path: StorePath,
+    claim: Claim,
     sent: usize,
     transfer: TransferConfig,
     shutdown: Shutdown,
@@ -105,7 +141,11 @@ impl OpenUpload for CloudUpload {
 
     async fn complete(&mut self, _condition: &Condition) -> Result<()> {
         // A multipart upload cannot be made conditional on every store: that the condition was just checked must do.
-        self.upload.complete().await.map(drop).map_err(write_error)
+        match self.upload.complete().await {
+            Ok(_) => Ok(()),
+            Err(_) if self.claim.is_held(&self.objects, &self.path).await => Ok(()),
+            Err(error) => Err(write_error(error)),
+        }
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -119,7 +159,13 @@ pub(super) fn part_size(transfer: &TransferConfig) -> usize {
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing
-/// file.
+/// file. And what is said to exist without having been forbidden to is a conflict of the store's own making (409
+/// `OperationAborted` and the like).
 fn write_error(error: object_store::Error) -> Error {
-    if matches!(error, object_store::Error::NotFound { .. }) { Error::Store(error) } else { error.into() }
+    match error {
+        object_store::Error::NotFound { .. } | object_store::Error::AlreadyExists { .. } => {
+            Error::Store(error)
+        }
+        error => error.into(),
+    }
 }

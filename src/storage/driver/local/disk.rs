@@ -7,17 +7,24 @@
 //!
 //! - when the moving average of what calls took exceeds [`SLOW`]. Every call of a slow folder is slow, while a thread of
 //!   a busy machine that had to wait for its processor is so now and then: a single call counts for [`MOST`] at most.
-//! - when one call, or a probe, took [`STUCK`]. While a probe is out that long, the folder is not quick either. Probes
-//!   run every few seconds and always on a blocking thread, so a folder that hangs is mostly found out by one.
+//! - when one call, or a probe, took [`STUCK`]. While a call or a probe is out that long, the folder is not quick either.
+//!   Probes run now and then, and always on a blocking thread.
+//!
+//! A folder that hangs still holds up the thread whose call met it first. A network file system is therefore never quick:
+//! nothing of it is done on a session's thread (see [`Disk::of`]).
 //!
 //! After the minute the first calls decide anew, and sooner than at the start.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use nix::sys::statfs::{self, FsType};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::error::{Error, Result};
@@ -37,8 +44,11 @@ const REST: Duration = Duration::from_mins(1);
 /// a GB) and was no faster.
 pub(super) const SMALL: usize = LARGEST_BUFFER;
 
+/// The largest file that is freed on a session's thread: freeing 5 GB took 0.6 s.
+const FREED_AT_ONCE: u64 = 8 * 1024 * 1024;
+
 /// How much work something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cost {
     /// A few names, writing up to [`SMALL`] bytes.
     Small,
@@ -47,6 +57,11 @@ pub(super) enum Cost {
 }
 
 impl Cost {
+    /// Of freeing a file of `bytes`: what is in the page cache of it has to go.
+    pub(super) fn of_freeing(bytes: u64) -> Self {
+        if bytes <= FREED_AT_ONCE { Self::Small } else { Self::Large }
+    }
+
     /// Of writing `bytes`.
     pub(super) fn of(bytes: usize) -> Self {
         if bytes <= SMALL { Self::Small } else { Self::Large }
@@ -57,9 +72,31 @@ impl Cost {
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     pace: Mutex<Pace>,
+    /// It is a network file system.
+    remote: bool,
 }
 
+/// File systems that can hang: NFS, SMB, Ceph, AFS, 9P, Lustre, and all that FUSE serves. From linux/magic.h and
+/// statfs(2).
+const REMOTE: [FsType; 9] = [
+    statfs::NFS_SUPER_MAGIC,
+    statfs::SMB_SUPER_MAGIC,
+    FsType(0xff53_4d42),
+    FsType(0xfe53_4d42),
+    FsType(0x00c3_6400),
+    statfs::AFS_SUPER_MAGIC,
+    FsType(0x0102_1997),
+    FsType(0x0bd0_0bd0),
+    statfs::FUSE_SUPER_MAGIC,
+];
+
 impl Disk {
+    /// What the folder at `path` is on. What cannot be found out counts as a disk of this machine.
+    pub(super) fn of(path: &Path) -> Self {
+        let kind = statfs::statfs(path).map(|folder| folder.filesystem_type());
+        Self { remote: kind.is_ok_and(|kind| REMOTE.contains(&kind)), ..Self::default() }
+    }
+
     /// Does `work` where work of this cost belongs now.
     pub(super) async fn run<T: Send + 'static>(
         &self,
@@ -68,7 +105,8 @@ impl Disk {
     ) -> Result<T> {
         match self.here(cost, work) {
             Ok(result) => result,
-            Err(work) => joined(start(work).await),
+            // What has not begun when nobody waits for it any more must not be done later.
+            Err(work) => joined(AbortOnDropHandle::new(start(work)).await),
         }
     }
 
@@ -90,9 +128,10 @@ impl Disk {
     /// Does `work` on this thread, or gives it back if it does not belong here now.
     fn here<T, W: FnOnce() -> Result<T>>(&self, cost: Cost, work: W) -> std::result::Result<Result<T>, W> {
         let begun = Instant::now();
-        if cost == Cost::Large || !self.pace().is_quick(begun) {
+        if cost == Cost::Large || self.remote || !self.pace().is_quick(begun) {
             return Err(work);
         }
+        self.pace().out.push(begun);
         let result = work();
         let ended = Instant::now();
         self.pace().took(ended, ended - begun);
@@ -106,7 +145,10 @@ impl Disk {
     ) -> Result<()> {
         let disk = Arc::clone(self);
         let begun = Instant::now();
-        disk.pace().probe_began(begun);
+        // A folder that hangs takes one thread, and not another one with every probe.
+        if !disk.pace().probe_began(begun) {
+            return Err(Error::local(ErrorKind::TimedOut.into()));
+        }
         let probing = start(move || {
             let result = work();
             let ended = Instant::now();
@@ -141,11 +183,14 @@ struct Pace {
     slow_until: Option<Instant>,
     /// Since when a probe is out.
     probing: Option<Instant>,
+    /// Since when calls on sessions' threads are out, at most one for each thread.
+    out: Vec<Instant>,
 }
 
 impl Pace {
     fn is_quick(&mut self, now: Instant) -> bool {
-        if self.probing.is_some_and(|since| now.saturating_duration_since(since) >= STUCK) {
+        let mut out = self.probing.iter().chain(&self.out);
+        if out.any(|since| now.saturating_duration_since(*since) >= STUCK) {
             return false;
         }
         match self.slow_until {
@@ -160,14 +205,20 @@ impl Pace {
 
     /// A call on a session's thread took this long.
     fn took(&mut self, now: Instant, time: Duration) {
+        if let Some(index) = self.out.iter().position(|begun| *begun + time == now) {
+            self.out.swap_remove(index);
+        }
         self.average = (self.average * (WEIGHT - 1) + time.min(MOST)) / WEIGHT;
         if self.average > SLOW || time >= STUCK {
             self.rest(now);
         }
     }
 
-    fn probe_began(&mut self, now: Instant) {
+    /// Whether a probe may begin: not while one is out.
+    fn probe_began(&mut self, now: Instant) -> bool {
+        let may = self.probing.is_none();
         self.probing.get_or_insert(now);
+        may
     }
 
     fn probe_ended(&mut self, now: Instant, time: Duration) {

@@ -32,7 +32,9 @@ pub(in crate::storage) struct Folder {
 impl Folder {
     /// The folder at `root`, made if it is missing.
     pub(in crate::storage) fn open(root: &Path, budget: &Arc<Budget>) -> std::io::Result<Self> {
-        Ok(Self { root: Arc::new(Root::open(root)?), disk: Arc::default(), budget: Arc::clone(budget) })
+        let root = Root::open(root)?;
+        let disk = Arc::new(Disk::of(root.root()));
+        Ok(Self { root: Arc::new(root), disk, budget: Arc::clone(budget) })
     }
 
     /// Asks `question` of what stands at `path`.
@@ -96,12 +98,25 @@ impl Driver for Folder {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
-        let path = self.at(Cost::Small, path, |_, place| place.for_writing()).await?;
-        Ok(Box::new(FolderDestination { path, disk: Arc::clone(&self.disk) }))
+        let (path, freeing) = self
+            .at(Cost::Small, path, |_, place| {
+                let freeing = place.found.freeing();
+                Ok((place.for_writing()?, freeing))
+            })
+            .await?;
+        Ok(Box::new(FolderDestination { path, freeing, disk: Arc::clone(&self.disk) }))
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
-        self.at(Cost::Small, path, |_, place| std::fs::remove_file(&place.path).map_err(Error::local)).await
+        let remove = |_: &Self, place: Place| std::fs::remove_file(&place.path).map_err(Error::local);
+        let small = self.at(Cost::Small, path, move |folder, place| match place.found.freeing() {
+            Cost::Small => remove(folder, place).map(Some),
+            Cost::Large => Ok(None),
+        });
+        match small.await? {
+            Some(()) => Ok(()),
+            None => self.at(Cost::Large, path, remove).await,
+        }
     }
 
     async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
@@ -118,7 +133,8 @@ impl Driver for Folder {
 
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
         let to = to.clone();
-        self.at(Cost::Small, from, move |folder, place| {
+        let freeing = self.at(Cost::Small, &to, |_, place| Ok(place.found.freeing())).await?;
+        self.at(freeing, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let publish = match existing {
                 Existing::Replace => Publish::OverAnything,

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::disk::Cost;
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -33,6 +34,16 @@ pub(super) enum Found {
     Nothing,
     /// Nothing, and nothing can be: a part of the path is a file.
     BelowFile,
+}
+
+impl Found {
+    /// What it costs to let go of it.
+    pub(super) fn freeing(&self) -> Cost {
+        match self {
+            Self::File(metadata) => Cost::of_freeing(metadata.len()),
+            Self::Directory | Self::Other | Self::Nothing | Self::BelowFile => Cost::Small,
+        }
+    }
 }
 
 impl Root {

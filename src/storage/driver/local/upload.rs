@@ -15,6 +15,8 @@ use crate::storage::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct FolderDestination {
     pub(super) path: PathBuf,
+    /// What it costs to free the file that it replaces.
+    pub(super) freeing: Cost,
     pub(super) disk: Arc<Disk>,
 }
 
@@ -25,7 +27,7 @@ impl Destination for FolderDestination {
     }
 
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
-        let Self { path, disk } = *self;
+        let Self { path, freeing, disk } = *self;
         let publish = publish(condition);
         let size = body.iter().map(Bytes::len).sum();
         let work = move || {
@@ -33,11 +35,11 @@ impl Destination for FolderDestination {
             staged.write(&body)?;
             staged.publish(publish)
         };
-        disk.run(Cost::of(size), work).await
+        disk.run(Cost::of(size).max(freeing), work).await
     }
 
     async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
-        let Self { path, disk } = *self;
+        let Self { path, disk, .. } = *self;
         let staged = disk.run(Cost::Small, move || Staged::create(&path)).await?;
         Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
     }

@@ -1,0 +1,46 @@
+//! Whose an object is. A store's answer can be lost, late or unreadable after it has done what was asked, and what a retry
+//! hears then (404, 409, 412) says nothing about it. So every upload puts a mark of its own on its object, and where an
+//! answer leaves it open whether the upload has become the object, the object is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::{Attribute, Attributes, GetOptions, ObjectStore};
+use rand::distr::{Alphanumeric, SampleString};
+use tokio::time::timeout;
+
+use crate::storage::path::StorePath;
+
+/// The name of the mark in an object's user metadata. Azure takes only letters and digits in it.
+const MARK: &str = "bucketportupload";
+/// A store that cannot say what it has done within this time is one that failed.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An upload's mark.
+#[derive(Debug)]
+pub(super) struct Claim(String);
+
+impl Claim {
+    /// A mark that no other upload has.
+    pub(super) fn new() -> Self {
+        Self(Alphanumeric.sample_string(&mut rand::rng(), 20))
+    }
+
+    /// What the upload puts on its object.
+    pub(super) fn attributes(&self) -> Attributes {
+        [(Attribute::Metadata(MARK.into()), self.0.clone())].into_iter().collect()
+    }
+
+    /// Whether the object at `path` is this upload's. No, if the store does not say.
+    pub(super) async fn is_held(&self, objects: &Arc<dyn ObjectStore>, path: &StorePath) -> bool {
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        let asked = timeout(DEADLINE, objects.get_opts(path.as_path(), head)).await;
+        let Ok(Ok(found)) = asked else { return false };
+        let mark = found.attributes.get(&Attribute::Metadata(MARK.into()));
+        let ours = mark.is_some_and(|mark| mark.as_ref() == self.0);
+        if ours {
+            tracing::info!(key = %path, "the store's answer said otherwise, but the upload is there");
+        }
+        ours
+    }
+}
