@@ -12,7 +12,7 @@ use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault, Faults};
 
 /// Runs a case on both S3 servers.
-async fn run(case: impl AsyncFn(&Fixture, &Faults)) {
+pub(crate) async fn run(case: impl AsyncFn(&Fixture, &Faults)) {
     for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
         let fixture = fixture.expect("always there");
         let faults = Arc::clone(&fixture.server().expect("S3").faults);

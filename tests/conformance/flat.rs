@@ -12,10 +12,10 @@ use futures::{StreamExt, stream};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CommonPrefix, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
-    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectsInput, DeleteObjectsOutput,
-    DeletedObject, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ListObjectsV2Input, ListObjectsV2Output, Object, PutObjectInput, PutObjectOutput, StreamingBlob,
-    Timestamp, UploadPartInput, UploadPartOutput,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteObjectInput, DeleteObjectOutput,
+    DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, ETagCondition, GetObjectInput,
+    GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListObjectsV2Input, ListObjectsV2Output, Metadata,
+    Object, PutObjectInput, PutObjectOutput, StreamingBlob, Timestamp, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
@@ -29,7 +29,7 @@ pub(crate) struct FlatBucket(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Stored>,
-    uploads: BTreeMap<String, BTreeMap<i32, Bytes>>,
+    uploads: BTreeMap<String, Open>,
     versions: u64,
 }
 
@@ -38,6 +38,13 @@ struct Stored {
     bytes: Bytes,
     etag: String,
     modified: SystemTime,
+    metadata: Option<Metadata>,
+}
+
+/// A multipart upload.
+struct Open {
+    parts: BTreeMap<i32, Bytes>,
+    metadata: Option<Metadata>,
 }
 
 impl FlatBucket {
@@ -48,7 +55,7 @@ impl FlatBucket {
 
     /// Puts an object there as another tool would, under any key.
     pub(crate) fn plant(&self, key: &str, bytes: &'static [u8]) {
-        self.state().put(key, Bytes::from_static(bytes));
+        self.state().put(key, Bytes::from_static(bytes), None);
     }
 
     pub(crate) fn holds(&self, key: &str) -> bool {
@@ -61,10 +68,10 @@ impl FlatBucket {
 }
 
 impl State {
-    fn put(&mut self, key: &str, bytes: Bytes) -> String {
+    fn put(&mut self, key: &str, bytes: Bytes, metadata: Option<Metadata>) -> String {
         self.versions += 1;
         let etag = format!("version-{}", self.versions);
-        let stored = Stored { bytes, etag: etag.clone(), modified: SystemTime::now() };
+        let stored = Stored { bytes, etag: etag.clone(), modified: SystemTime::now(), metadata };
         self.objects.insert(key.to_owned(), stored);
         etag
     }
@@ -111,7 +118,7 @@ impl S3 for FlatBucket {
         let bytes = collect(input.body).await?;
         let mut state = self.state();
         state.require(&input.key, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes)));
+        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes, input.metadata)));
         Ok(S3Response::new(PutObjectOutput { e_tag, ..Default::default() }))
     }
 
@@ -137,6 +144,7 @@ impl S3 for FlatBucket {
             content_range,
             e_tag: Some(ETag::Strong(stored.etag)),
             last_modified: Some(Timestamp::from(stored.modified)),
+            metadata: stored.metadata,
             ..Default::default()
         };
         Ok(S3Response::new(output))
@@ -151,9 +159,18 @@ impl S3 for FlatBucket {
             content_length: length(&stored.bytes),
             e_tag: Some(ETag::Strong(stored.etag)),
             last_modified: Some(Timestamp::from(stored.modified)),
+            metadata: stored.metadata,
             ..Default::default()
         };
         Ok(S3Response::new(output))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        self.state().objects.remove(&request.input.key);
+        Ok(S3Response::new(DeleteObjectOutput::default()))
     }
 
     async fn delete_objects(
@@ -179,7 +196,7 @@ impl S3 for FlatBucket {
         let mut state = self.state();
         state.require(source, input.copy_source_if_match.as_ref(), None)?;
         let stored = state.find(source)?;
-        let e_tag = Some(ETag::Strong(state.put(&input.key, stored.bytes)));
+        let e_tag = Some(ETag::Strong(state.put(&input.key, stored.bytes, stored.metadata)));
         let copy_object_result = CopyObjectResult {
             e_tag,
             last_modified: Some(Timestamp::from(SystemTime::now())),
@@ -247,7 +264,8 @@ impl S3 for FlatBucket {
         let mut state = self.state();
         state.versions += 1;
         let upload_id = format!("upload-{}", state.versions);
-        state.uploads.insert(upload_id.clone(), BTreeMap::new());
+        let open = Open { parts: BTreeMap::new(), metadata: request.input.metadata };
+        state.uploads.insert(upload_id.clone(), open);
         let output = CreateMultipartUploadOutput {
             bucket: Some(request.input.bucket),
             key: Some(request.input.key),
@@ -264,8 +282,8 @@ impl S3 for FlatBucket {
         let input = request.input;
         let bytes = collect(input.body).await?;
         let mut state = self.state();
-        let parts = state.uploads.get_mut(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
-        parts.insert(input.part_number, bytes);
+        let open = state.uploads.get_mut(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        open.parts.insert(input.part_number, bytes);
         let e_tag = Some(ETag::Strong(format!("part-{}", input.part_number)));
         Ok(S3Response::new(UploadPartOutput { e_tag, ..Default::default() }))
     }
@@ -277,19 +295,19 @@ impl S3 for FlatBucket {
         let input = request.input;
         let mut state = self.state();
         state.require(&input.key, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let stored = state.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let open = state.uploads.get(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
         let mut bytes = BytesMut::new();
         for (index, part) in named.iter().enumerate() {
-            let part = part.part_number.and_then(|number| stored.get(&number));
+            let part = part.part_number.and_then(|number| open.parts.get(&number));
             let part = part.ok_or_else(|| s3_error!(InvalidPart))?;
             if part.len() < SMALLEST_PART && index + 1 < named.len() {
                 return Err(s3_error!(EntityTooSmall));
             }
             bytes.extend_from_slice(part);
         }
-        state.uploads.remove(&input.upload_id);
-        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes.freeze())));
+        let metadata = state.uploads.remove(&input.upload_id).and_then(|open| open.metadata);
+        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes.freeze(), metadata)));
         let output = CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),

@@ -10,6 +10,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, Response, StatusCode};
 use axum::serve::ListenerExt;
+use bytes::Bytes;
+use futures::stream;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
@@ -43,10 +45,18 @@ pub(crate) enum Call {
 pub(crate) enum Fault {
     /// It is not done, and this status is the answer.
     Status(u16),
+    /// It is not done, and this status and body are the answer.
+    Answer(u16, &'static str),
     /// It is not done, and there is no answer.
     Hang,
+    /// It is not done, and the connection is reset.
+    Reset,
     /// It is done, and the answer waits for this.
     AnswerAfter(Arc<Notify>),
+    /// It is done, and this status is the answer, without a body.
+    DoneBut(u16),
+    /// It is done, and the connection is reset.
+    DoneThenReset,
 }
 
 #[derive(Debug)]
@@ -135,7 +145,11 @@ impl Server {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let listener = listener.tap_io(|connection| connection.set_nodelay(true).expect("a TCP socket"));
+        let listener = listener.tap_io(|connection| {
+            connection.set_nodelay(true).expect("a TCP socket");
+            // When the server closes it, it is reset: a client takes an end in order for a request never sent.
+            connection.set_zero_linger().expect("a TCP socket");
+        });
         let router = Router::new().fallback(handle).with_state(layer);
         let serving =
             tokio::spawn(async move { axum::serve(listener, router).await.expect("serves until dropped") });
@@ -184,17 +198,24 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
     let call = classify(&request);
     let fault = layer.faults.next(call);
     match &fault {
-        Some(Fault::Status(code)) => return answer(*code),
-        Some(Fault::Hang) => {
-            // Takes the body as a server that hangs does, so that the client has sent everything.
-            let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-            tokio::time::sleep(Duration::from_mins(10)).await;
-            return answer(500);
+        Some(Fault::Status(code)) => return answer(*code, ""),
+        Some(Fault::Answer(code, body)) => {
+            take(request).await;
+            return answer(*code, body);
         }
-        Some(Fault::AnswerAfter(_)) | None => {}
+        Some(Fault::Hang) => {
+            take(request).await;
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            return answer(500, "");
+        }
+        Some(Fault::Reset) => {
+            take(request).await;
+            return reset();
+        }
+        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset) | None => {}
     }
     if matches!(call, Call::Get | Call::Head) && layer.is_directory(request.uri().path()) {
-        return answer(404);
+        return answer(404, "");
     }
     let request = request.map(s3s::Body::http_body_unsync);
     let response = match call {
@@ -210,8 +231,12 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
             layer.service.call(request).await
         }
     };
-    if let Some(Fault::AnswerAfter(go)) = fault {
-        go.notified().await;
+    match fault {
+        Some(Fault::AnswerAfter(go)) => go.notified().await,
+        Some(Fault::DoneBut(code)) => return answer(code, ""),
+        Some(Fault::DoneThenReset) => return reset(),
+        // The others were met before it was done.
+        _ => {}
     }
     response.expect("s3s answers").map(Body::new)
 }
@@ -257,7 +282,18 @@ fn classify(request: &Request) -> Call {
     }
 }
 
-fn answer(code: u16) -> Response<Body> {
+/// Takes the body, so that the client has sent everything.
+async fn take(request: Request) {
+    let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+}
+
+fn answer(code: u16, body: &'static str) -> Response<Body> {
     let status = StatusCode::from_u16(code).expect("a status code");
-    Response::builder().status(status).body(Body::empty()).expect("a plain answer")
+    Response::builder().status(status).body(Body::from(body)).expect("a plain answer")
+}
+
+/// A body that fails at once: the connection is closed before the head of the answer is sent.
+fn reset() -> Response<Body> {
+    let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+    Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(lost)])))
 }
