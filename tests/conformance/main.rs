@@ -26,6 +26,7 @@ mod local;
 mod memory;
 mod model;
 mod name;
+mod outcomes;
 mod rename;
 mod upload;
 
