@@ -10,7 +10,7 @@ use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::pages::{CloudPages, page_of};
-use super::upload::{CloudDestination, part_size};
+use super::upload::{CloudDestination, part_size, unconditional};
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
@@ -109,14 +109,14 @@ impl Driver for Bucket {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
-        Ok(self.objects.delete(path.as_path()).await?)
+        self.objects.delete(path.as_path()).await.map_err(unconditional)
     }
 
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
         if source.size > LARGEST_COPY {
             return Err(Error::TooLarge("more than 5 GiB cannot be renamed"));
         }
-        Ok(self.objects.copy(from.as_path(), to.as_path()).await?)
+        self.objects.copy(from.as_path(), to.as_path()).await.map_err(unconditional)
     }
 
     async fn rename(&self, _from: &StorePath, _to: &StorePath, _existing: Existing) -> Result<Renamed> {

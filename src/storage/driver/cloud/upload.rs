@@ -159,13 +159,19 @@ pub(super) fn part_size(transfer: &TransferConfig) -> usize {
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing
-/// file. And what is said to exist without having been forbidden to is a conflict of the store's own making (409
-/// `OperationAborted` and the like).
+/// file.
 fn write_error(error: object_store::Error) -> Error {
     match error {
-        object_store::Error::NotFound { .. } | object_store::Error::AlreadyExists { .. } => {
-            Error::Store(error)
-        }
+        object_store::Error::NotFound { .. } => Error::Store(error),
+        error => unconditional(error),
+    }
+}
+
+/// The error of a request without a condition. What is said to exist although nothing forbids it to is a conflict of the
+/// store's own making: `object_store` takes every 409 (`OperationAborted` and the like) for that.
+pub(super) fn unconditional(error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::AlreadyExists { .. } => Error::Store(error),
         error => error.into(),
     }
 }
