@@ -88,8 +88,8 @@ impl Server {
         Family::of(self.process.id())
     }
 
-    /// Has the kernel hold this much of files and let go of it again. A virtual machine gives memory back that it has not
-    /// used for some seconds, and the next to use it, which would be whoever follows a slow peer, pays for getting it.
+    /// Has the kernel hold this much of files and let go of it again. Without this the server that followed a slow peer did
+    /// a sixth of what it did alone, on a virtual machine that probably gives back what it has not used for seconds.
     pub(crate) fn warm(&self, size: u64) {
         let mut file = std::fs::File::create(self.place.path("data/warm")).expect("file");
         std::io::copy(&mut std::io::repeat(0).take(size), &mut file).expect("write");

@@ -44,20 +44,16 @@ impl Store {
         if keys.iter().any(|key| key != path.as_str() && key != marker.as_str()) {
             return Err(Error::NotEmpty);
         }
-        let (store, path) = (self.clone(), path.clone());
-        self.unbroken(Box::pin(async move {
-            if keys.iter().any(|key| key == marker.as_str()) {
-                // An upload that arrives now keeps the directory alive, and nothing is lost.
-                store.driver.delete(&marker).await?;
-            }
-            if keys.iter().any(|key| key == path.as_str()) {
-                return Err(Error::NotSupported("a directory marker of another tool keeps it"));
-            }
-            store.driver.remove_directory(&path).await?;
-            store.keep_directory_of(&path).await;
-            Ok(())
-        }))
-        .await
+        if keys.iter().any(|key| key == marker.as_str()) {
+            // An upload that arrives now keeps the directory alive, and nothing is lost.
+            self.driver.delete(&marker).await?;
+        }
+        if keys.iter().any(|key| key == path.as_str()) {
+            return Err(Error::NotSupported("a directory marker of another tool keeps it"));
+        }
+        self.driver.remove_directory(path).await?;
+        self.keep_directory_of(path).await;
+        Ok(())
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-
 use super::budget::Budget;
 use super::driver::{Condition, Driver, Meta};
 use super::error::{Error, Result};
@@ -69,22 +67,9 @@ impl Store {
 
     /// Deletes what stands at `path` and keeps its directory.
     pub(super) async fn take_away(&self, path: &StorePath) -> Result<()> {
-        let (store, path) = (self.clone(), path.clone());
-        self.unbroken(Box::pin(async move {
-            store.delete_surely(&path).await?;
-            store.keep_directory_of(&path).await;
-            Ok(())
-        }))
-        .await
-    }
-
-    /// Takes something out of a directory. Whoever stops waiting does not stop it half way, where the directory would be
-    /// lost.
-    pub(super) async fn unbroken(&self, work: BoxFuture<'static, Result<()>>) -> Result<()> {
-        if self.driver.keeps_directories() {
-            return work.await;
-        }
-        self.shutdown.spawn(work).await.map_err(Error::task_lost)?
+        self.delete_surely(path).await?;
+        self.keep_directory_of(path).await;
+        Ok(())
     }
 
     /// Deletes what stands at `path`. An error does not say that it is still there: that is asked, and if so it is tried
@@ -116,21 +101,30 @@ impl Store {
 
     /// Semantics decision: a directory does not vanish under a client that takes the last file out of it. Only RMD
     /// removes one, whoever made it and whatever the store thinks of empty directories.
+    ///
+    /// Whoever stops waiting does not stop it: what was in the directory is gone already.
     pub(super) async fn keep_directory_of(&self, path: &StorePath) {
         let directory = path.parent();
         if directory.is_root() || directory == self.home || self.driver.keeps_directories() {
             return;
         }
-        let keeping = async {
-            if self.driver.keys_below(&directory, 1).await?.is_empty() {
-                self.put_marker(&directory).await?;
+        let store = self.clone();
+        let keeping = self.shutdown.spawn(async move {
+            // What the client asked for is done, and cannot be taken back.
+            if let Err(error) = store.mark_if_empty(&directory).await {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(%directory, error, "an empty directory is not kept");
             }
-            Ok::<_, Error>(())
-        };
-        // What the client asked for is done, and cannot be taken back.
-        if let Err(error) = keeping.await {
-            tracing::warn!(%directory, error = &error as &dyn std::error::Error, "an empty directory is not kept");
+        });
+        // A panic in it is a matter of the log.
+        let _ = keeping.await;
+    }
+
+    async fn mark_if_empty(&self, directory: &StorePath) -> Result<()> {
+        if self.driver.keys_below(directory, 1).await?.is_empty() {
+            self.put_marker(directory).await?;
         }
+        Ok(())
     }
 
     /// Makes the hidden object that keeps `directory`.
