@@ -154,71 +154,75 @@ impl Operation {
         }
     }
 
-    /// What it does with the name that it is given.
-    const fn names(self) -> Names {
-        match self {
-            Self::Stor | Self::Appe | Self::Rnto => Names::FileToWrite,
-            Self::Cwd
-            | Self::Mkd
-            | Self::Rmd
-            | Self::Dele
-            | Self::Rnfr
-            | Self::Size
-            | Self::Mdtm
-            | Self::Mlst
-            | Self::Stat
-            | Self::Retr
-            | Self::List
-            | Self::Nlst
-            | Self::Mlsd => Names::Other,
-        }
-    }
-
     /// The reply code when the name is no good: 553 exists only for commands that write a file (RFC 959 section 5.4).
     pub(crate) const fn name_refused(self) -> u16 {
-        match self.names() {
-            Names::FileToWrite => 553,
-            Names::Other => 550,
-        }
+        if self.writes_file() { 553 } else { 550 }
     }
 
-    /// Whether its name is that of a file, so that a slash at the end is a mistake.
+    /// Whether its name is to be that of a file, so that a slash at the end is a mistake.
     pub(crate) const fn writes_file(self) -> bool {
-        matches!(self.names(), Names::FileToWrite)
+        match self.work() {
+            Work::Upload | Work::NewName => true,
+            Work::Download | Work::Listing | Work::Names => false,
+        }
     }
 
     /// Whether it moves something over a data connection.
     pub(crate) const fn has_data_connection(self) -> bool {
-        match self {
-            Self::Stor | Self::Appe | Self::Retr | Self::List | Self::Nlst | Self::Mlsd => true,
-            Self::Cwd
-            | Self::Mkd
-            | Self::Rmd
-            | Self::Dele
-            | Self::Rnfr
-            | Self::Rnto
-            | Self::Size
-            | Self::Mdtm
-            | Self::Mlst
-            | Self::Stat => false,
+        match self.work() {
+            Work::Upload | Work::Download | Work::Listing => true,
+            Work::NewName | Work::Names => false,
         }
     }
 
     /// Whether it moves a file, and not a listing, over a data connection.
     pub(crate) const fn moves_file(self) -> bool {
-        matches!(self, Self::Stor | Self::Appe | Self::Retr)
+        match self.work() {
+            Work::Upload | Work::Download => true,
+            Work::Listing | Work::NewName | Work::Names => false,
+        }
     }
 
     /// Whether it takes a file from the client.
     pub(crate) const fn is_upload(self) -> bool {
-        matches!(self, Self::Stor | Self::Appe)
+        match self.work() {
+            Work::Upload => true,
+            Work::Download | Work::Listing | Work::NewName | Work::Names => false,
+        }
+    }
+
+    const fn work(self) -> Work {
+        match self {
+            Self::Stor | Self::Appe => Work::Upload,
+            Self::Retr => Work::Download,
+            Self::List | Self::Nlst | Self::Mlsd => Work::Listing,
+            Self::Rnto => Work::NewName,
+            Self::Cwd
+            | Self::Mkd
+            | Self::Rmd
+            | Self::Dele
+            | Self::Rnfr
+            | Self::Size
+            | Self::Mdtm
+            | Self::Mlst
+            | Self::Stat => Work::Names,
+        }
     }
 }
 
+/// What an operation is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
-    FileToWrite,
-    Other,
+enum Work {
+    /// A file from the client.
+    Upload,
+    /// A file to the client.
+    Download,
+    /// A listing to the client.
+    Listing,
+    /// A name that a file is to get.
+    NewName,
+    /// Names of what is there or is not.
+    Names,
 }
 
 /// A command that the edge passes on.
