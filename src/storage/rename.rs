@@ -29,7 +29,7 @@ impl Store {
             Renamed::Done => return Ok(()),
             Renamed::NeedsCopy => {}
         }
-        let replaced = self.driver.head(to).await.ok();
+        let replaced = self.found(to).await?;
         let copied = self.driver.copy(from, to, &source).await;
         // Semantics decision: the old name goes only when the copy was seen. A store can answer 200 and have copied
         // nothing, or fail to answer and have copied all.

@@ -87,9 +87,14 @@ impl Store {
 
     /// Whether a file stands at `path`.
     pub async fn exists(&self, path: &StorePath) -> Result<bool> {
+        Ok(self.found(path).await?.is_some())
+    }
+
+    /// The file at `path`, if there is one.
+    pub(super) async fn found(&self, path: &StorePath) -> Result<Option<Meta>> {
         match self.driver.head(path).await {
-            Ok(_) => Ok(true),
-            Err(Error::NotFound) => Ok(false),
+            Ok(meta) => Ok(Some(meta)),
+            Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }

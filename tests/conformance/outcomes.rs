@@ -301,3 +301,23 @@ async fn at_once<T>(what: &str, step: impl Future<Output = Result<T>>) {
         Err(error) => panic!("{what}: {error:?} after {took:?}"),
     }
 }
+
+/// What stood at the new name before must be known, or it could be taken for the copy.
+#[tokio::test]
+async fn a_rename_onto_what_cannot_be_looked_at_loses_nothing() {
+    run(async |fixture, faults| {
+        let (source, old) = (body(100, 1), body(100, 2));
+        fixture.put("from", &source).await;
+        fixture.put("to", &old).await;
+        // The first HEAD is the old name's.
+        faults.add(Call::Head, 1, 1, Fault::Status(400));
+        faults.add(Call::Copy, 0, ALWAYS, Fault::Answer(200, ""));
+        let (from, to) = (fixture.path("from"), fixture.path("to"));
+        let result = fixture.store().rename(&from, &to, Existing::Replace).await;
+        faults.clear();
+        assert!(matches!(result, Err(Error::Store(_))), "{result:?}");
+        fixture.assert_holds("from", &source).await;
+        fixture.assert_holds("to", &old).await;
+    })
+    .await;
+}
