@@ -285,3 +285,19 @@ fn nothing_announced_is_no_announcement() {
     raw.reply_is(426);
     assert_eq!(place.stored("x").as_deref(), Some(&b"old"[..]));
 }
+
+/// What was announced for an upload that was refused says nothing of the next one.
+#[test]
+fn an_announcement_holds_for_one_upload() {
+    let place = Place::local(Setup::default());
+    let mut raw = place.gateway.login();
+    raw.expect("ALLO 3", 200);
+    raw.refused("STOR x/", 553);
+    let mut data = raw.begin("STOR x");
+    data.write_all(b"cut").expect("the gateway reads");
+    std::thread::sleep(Duration::from_millis(100));
+    reset(&data);
+    drop(data);
+    raw.reply_is(426);
+    assert_eq!(place.stored("x"), None);
+}

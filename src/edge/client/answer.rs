@@ -20,7 +20,7 @@ impl Client {
                 // How much will come is worth knowing all the same: see `Terms::announced`.
                 let announced = argument.split_whitespace().next().and_then(|bytes| bytes.parse().ok());
                 // Devices that know no size say 0, and 0 bytes are there before the first one has come.
-                self.settings.announced = announced.filter(|&bytes| bytes > 0);
+                self.settings.next.announced = announced.filter(|&bytes| bytes > 0);
                 Reply::new(200, "No storage allocation necessary")
             }
             Local::Clnt => Reply::new(200, "Noted"),
@@ -36,7 +36,7 @@ impl Client {
             },
             Local::Rest => match argument.parse() {
                 Ok(offset) => {
-                    self.settings.restart = offset;
+                    self.settings.next.restart = offset;
                     Reply::new(350, format!("Restarting at {offset}"))
                 }
                 Err(_) => Reply::new(501, "Syntax: REST <bytes>"),

@@ -6,7 +6,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use tokio::sync::oneshot;
 
 use super::attend::Running;
-use super::state::{Client, DataType, Flow};
+use super::state::{Client, DataType, Flow, NextTransfer};
 use crate::control::Control;
 use crate::data::AbortReason;
 use crate::edge::data::{Opener, Terms};
@@ -50,12 +50,10 @@ impl Client {
         operation: Operation,
         argument: &str,
     ) -> io::Result<Flow> {
+        let next = std::mem::take(&mut self.settings.next);
         let path = match self.resolve(operation, argument) {
             Ok(path) => path,
-            Err(reply) => {
-                self.settings.restart = 0;
-                return self.refuse(&reply).await;
-            }
+            Err(reply) => return self.refuse(&reply).await,
         };
         let mode = match self.settings.data_type {
             DataType::Ascii => "ASCII",
@@ -63,11 +61,12 @@ impl Client {
         };
         let what = if operation.moves_file() { path.file_name() } else { operation.verb() };
         let announcement = format!("Opening {mode} mode data connection for {what}.");
-        self.transfer_path(control, operation, path, argument, announcement).await
+        self.transfer_path(control, operation, path, argument, (next, announcement)).await
     }
 
     /// STOU: STOR with a name of our own (RFC 959 section 4.1.3).
     pub(super) async fn store_unique(&mut self, control: &mut Control) -> io::Result<Flow> {
+        let next = std::mem::take(&mut self.settings.next);
         let name = unique_name();
         let path = match self.resolve(Operation::Stor, &name) {
             Ok(path) => path,
@@ -75,7 +74,7 @@ impl Client {
         };
         // RFC 1123 section 4.1.2.9: this is how the client learns the name.
         let announcement = format!("FILE: {name}");
-        self.transfer_path(control, Operation::Stor, path, &name, announcement).await
+        self.transfer_path(control, Operation::Stor, path, &name, (next, announcement)).await
     }
 
     async fn transfer_path(
@@ -84,11 +83,9 @@ impl Client {
         operation: Operation,
         path: VirtualPath,
         argument: &str,
-        announcement: String,
+        (next, announcement): (NextTransfer, String),
     ) -> io::Result<Flow> {
-        // RFC 3659 section 5.2: REST holds for the next transfer only, whatever becomes of that.
-        let offset = std::mem::take(&mut self.settings.restart);
-        let announced = self.settings.announced.take().filter(|_| operation.is_upload());
+        let announced = next.announced.filter(|_| operation.is_upload());
         let Some(slot) = self.passive.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
@@ -104,7 +101,7 @@ impl Client {
         };
         let (tell, told) = oneshot::channel();
         let opener = Box::new(Opener { slot, terms, opened: tell });
-        pending.transfer = Some(Transfer { offset, argument: argument.to_owned(), opener });
+        pending.transfer = Some(Transfer { offset: next.restart, argument: argument.to_owned(), opener });
         let running = Running::command(&pending)
             .announcing(told, Reply::new(150, announcement))
             .outliving(on_control_lost, announced);

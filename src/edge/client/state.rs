@@ -63,14 +63,20 @@ pub(super) enum DataType {
 pub(super) struct Settings {
     pub(super) directory: VirtualPath,
     pub(super) data_type: DataType,
-    /// From REST, for the next transfer.
-    pub(super) restart: u64,
-    /// From ALLO, for the next upload.
-    pub(super) announced: Option<u64>,
+    pub(super) next: NextTransfer,
     /// After EPSV ALL (RFC 2428 section 4).
     pub(super) extended_passive_only: bool,
     /// What RNFR has named.
     pub(super) renaming: Option<VirtualPath>,
+}
+
+/// What holds for the next transfer only, whatever becomes of that (RFC 3659 section 5.2).
+#[derive(Debug, Default)]
+pub(super) struct NextTransfer {
+    /// From REST.
+    pub(super) restart: u64,
+    /// From ALLO: the size of an upload.
+    pub(super) announced: Option<u64>,
 }
 
 impl Default for Settings {
@@ -78,8 +84,7 @@ impl Default for Settings {
         Self {
             directory: VirtualPath::root(),
             data_type: DataType::Image,
-            restart: 0,
-            announced: None,
+            next: NextTransfer::default(),
             extended_passive_only: false,
             renaming: None,
         }
