@@ -31,16 +31,28 @@ impl Claim {
         [(Attribute::Metadata(MARK.into()), self.0.clone())].into_iter().collect()
     }
 
-    /// Whether the object at `path` is this upload's. No, if the store does not say.
-    pub(super) async fn is_held(&self, objects: &Arc<dyn ObjectStore>, path: &StorePath) -> bool {
+    /// Whose the object at `path` is.
+    pub(super) async fn holder(&self, objects: &Arc<dyn ObjectStore>, path: &StorePath) -> Holder {
         let head = GetOptions { head: true, ..GetOptions::default() };
         let asked = timeout(DEADLINE, objects.get_opts(path.as_path(), head)).await;
-        let Ok(Ok(found)) = asked else { return false };
+        let Ok(Ok(found)) = asked else { return Holder::Unknown };
         let mark = found.attributes.get(&Attribute::Metadata(MARK.into()));
-        let ours = mark.is_some_and(|mark| mark.as_ref() == self.0);
-        if ours {
+        if mark.is_some_and(|mark| mark.as_ref() == self.0) {
             tracing::info!(key = %path, "the store's answer said otherwise, but the upload is there");
+            Holder::Ours
+        } else {
+            Holder::Another
         }
-        ours
     }
+}
+
+/// Whose an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// This upload's.
+    Ours,
+    /// Somebody else's.
+    Another,
+    /// There is none, or the store does not say.
+    Unknown,
 }

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::{
-    MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-};
+use object_store::{MultipartUpload, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::claim::Claim;
+use super::claim::{Claim, Holder};
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
@@ -86,12 +84,13 @@ async fn put(
             }
             Err(error) => error,
         };
-        if claim.is_held(&objects, &path).await {
+        let holder = claim.holder(&objects, &path).await;
+        if holder == Holder::Ours {
             return Ok(());
         }
         match error {
             object_store::Error::AlreadyExists { .. }
-                if mode == PutMode::Create && objects.head(path.as_path()).await.is_ok() =>
+                if mode == PutMode::Create && holder == Holder::Another =>
             {
                 return Err(Error::AlreadyExists);
             }
@@ -143,7 +142,7 @@ impl OpenUpload for CloudUpload {
         // A multipart upload cannot be made conditional on every store: that the condition was just checked must do.
         match self.upload.complete().await {
             Ok(_) => Ok(()),
-            Err(_) if self.claim.is_held(&self.objects, &self.path).await => Ok(()),
+            Err(_) if self.claim.holder(&self.objects, &self.path).await == Holder::Ours => Ok(()),
             Err(error) => Err(write_error(error)),
         }
     }

@@ -2,6 +2,7 @@
 
 mod disk;
 mod folder;
+mod pace;
 mod pages;
 mod place;
 mod reading;
