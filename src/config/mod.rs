@@ -35,7 +35,7 @@ pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use secret::{Credential, PasswordSource};
-pub use stores::StoreConfig;
+pub use stores::{StoreConfig, StoreDriver};
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 

@@ -1,12 +1,14 @@
 //! `[stores.NAME]`: the buckets, containers and folders that hold the files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::Deserialize;
 use url::Url;
 
 use super::section::Section;
-use super::value::OptionText;
+use super::value::{OptionText, span};
 
 /// `[stores.NAME]`.
 #[derive(Clone, Debug)]
@@ -18,8 +20,30 @@ pub struct StoreConfig {
     pub directory_marker: String,
     /// Whether an upload may replace an existing file.
     pub overwrite: bool,
+    /// Whether an upload below a file, or onto a directory's name, is refused. Costs requests on object stores; a local
+    /// folder always refuses it.
+    pub check_parents: bool,
+    /// What speaks with the store.
+    pub driver: StoreDriver,
+    /// Whether an upload to a local folder is durable before it is confirmed.
+    pub fsync: bool,
+    /// Whether all parts of a multipart upload but the last have one size.
+    pub equal_parts: bool,
+    /// For how long what arrived of a broken upload is kept, to be taken up again; zero keeps nothing.
+    pub resume_window: Duration,
     /// Options of the store's client by name; the names are checked when the store is built.
     pub options: BTreeMap<String, SecretString>,
+}
+
+/// `stores.NAME.driver`: the library that speaks with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum StoreDriver {
+    /// The crate `object_store`, for every kind of store.
+    #[serde(rename = "object_store")]
+    ObjectStore,
+    /// The crate `unftp-sbe-gcs`, for Google Cloud Storage.
+    #[serde(rename = "unftp-sbe-gcs")]
+    UnftpSbeGcs,
 }
 
 /// All stores, and the names of those as well that could not be read: a user that names one of them has made
@@ -61,10 +85,32 @@ impl StoreConfig {
         let directory_marker =
             section.checked("directory_marker", ".keep".to_owned(), |name| check_marker(name));
         let overwrite = section.field("overwrite", true);
+        let check_parents = section.field("check_parents", false);
+        let driver = section.field("driver", StoreDriver::ObjectStore);
+        let fsync = section.field("fsync", false);
+        let equal_parts = section.field("equal_parts", false);
+        let resume_window = span(&mut section, "resume_window", Duration::ZERO);
+        let scheme = url.as_ref().map(Url::scheme);
+        if driver == StoreDriver::UnftpSbeGcs && scheme.is_some_and(|scheme| scheme != "gs") {
+            section.error("driver", "`unftp-sbe-gcs` is for gs:// stores only");
+        }
+        if fsync && scheme.is_some_and(|scheme| scheme != "file") {
+            section.error("fsync", "is for file:// stores only; the others confirm only what is durable");
+        }
         let options = section.section("options").into_fields::<OptionText>();
         section.finish();
         let options = options.into_iter().map(|(name, value)| (name, value.0)).collect();
-        Some(Self { url: url?, directory_marker, overwrite, options })
+        Some(Self {
+            url: url?,
+            directory_marker,
+            overwrite,
+            check_parents,
+            driver,
+            fsync,
+            equal_parts,
+            resume_window,
+            options,
+        })
     }
 }
 

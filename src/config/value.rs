@@ -34,6 +34,11 @@ pub(super) fn timeout(section: &mut Section<'_>, key: &'static str, default: Dur
     section.checked(key, Span(default), nonzero).0
 }
 
+/// Reads a length of time that may be zero.
+pub(super) fn span(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
+    section.field(key, Span(default)).0
+}
+
 /// An address to listen on, such as `0.0.0.0:2121` or `[::]:2121`.
 #[derive(Clone, Copy)]
 pub(super) struct Listen(pub(super) SocketAddr);

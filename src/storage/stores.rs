@@ -244,12 +244,18 @@ fn error_at(name: &str, key: &str, message: impl Into<String>) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::StoreDriver;
 
     fn store(url: &str, options: &[(&str, &str)]) -> BTreeMap<String, StoreConfig> {
         let config = StoreConfig {
             url: url.parse().expect("a URL"),
             directory_marker: ".keep".into(),
             overwrite: true,
+            check_parents: false,
+            driver: StoreDriver::ObjectStore,
+            fsync: false,
+            equal_parts: false,
+            resume_window: Duration::ZERO,
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
         };
         BTreeMap::from([("landing".to_owned(), config)])

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bucketport::config::{Permissions, StoreConfig, TransferConfig};
+use bucketport::config::{Permissions, StoreConfig, StoreDriver, TransferConfig};
 use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
@@ -104,6 +104,11 @@ impl Fixture {
             url: url.parse().expect("a URL"),
             directory_marker: ".keep".to_owned(),
             overwrite: true,
+            check_parents: false,
+            driver: StoreDriver::ObjectStore,
+            fsync: false,
+            equal_parts: false,
+            resume_window: Duration::ZERO,
             options,
         };
         let transfer =
