@@ -19,7 +19,7 @@ pub enum Error {
     /// The root cannot be written, renamed or removed.
     #[error("not possible with the root directory")]
     Root,
-    /// The name is that of the hidden marker.
+    /// The name is one of the gateway's own.
     #[error("name is reserved")]
     Reserved,
     /// A fault of ours, such as a panic or a command that reached control other than the edge sent it.
@@ -175,20 +175,20 @@ impl Files {
         self.store.allows_overwrite() && self.user.permissions.contains(Permission::Overwrite)
     }
 
-    /// Markers are not there, whatever is asked of them.
+    /// What the gateway keeps for itself is not there, whatever is asked of it.
     fn visible(&self, path: &VirtualPath) -> Result<()> {
-        if self.names_marker(path) { Err(storage::Error::NotFound.into()) } else { Ok(()) }
+        if self.is_reserved(path) { Err(storage::Error::NotFound.into()) } else { Ok(()) }
     }
 
     fn writable(&self, path: &VirtualPath) -> Result<()> {
         if path.is_root() {
             return Err(Error::Root);
         }
-        if self.names_marker(path) { Err(Error::Reserved) } else { Ok(()) }
+        if self.is_reserved(path) { Err(Error::Reserved) } else { Ok(()) }
     }
 
-    fn names_marker(&self, path: &VirtualPath) -> bool {
-        path.segments().any(|segment| segment == self.store.marker())
+    fn is_reserved(&self, path: &VirtualPath) -> bool {
+        path.segments().any(|segment| self.store.reserves(segment))
     }
 
     fn key(&self, path: &VirtualPath) -> Result<StorePath> {

@@ -97,6 +97,11 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
     }
 
+    /// A record of the gateway's own cannot be written or read.
+    pub(super) fn record(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::Store(object_store::Error::Generic { store: "record", source })
+    }
+
     /// A task that was to do the work ended without an answer.
     pub(super) fn task_lost(source: JoinError) -> Self {
         Self::Store(object_store::Error::JoinError { source })

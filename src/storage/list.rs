@@ -1,5 +1,7 @@
 //! Listing a directory page by page.
 
+use std::sync::Arc;
+
 use super::driver::Pages;
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
@@ -19,14 +21,14 @@ pub enum Listed {
 #[derive(Debug)]
 pub struct Listing {
     pages: Box<dyn Pages>,
-    marker: String,
+    store: Arc<Store>,
 }
 
 impl Store {
-    /// Lists the directory at `path`, or describes the file there. Markers are never listed.
-    pub async fn list(&self, path: &StorePath) -> Result<Listed> {
+    /// Lists the directory at `path`, or describes the file there. What the gateway keeps for itself is never listed.
+    pub async fn list(self: &Arc<Self>, path: &StorePath) -> Result<Listed> {
         match self.driver.list(path).await? {
-            Some(pages) => Ok(Listed::Directory(Listing { pages, marker: self.marker().to_owned() })),
+            Some(pages) => Ok(Listed::Directory(Listing { pages, store: Arc::clone(self) })),
             None if path.is_root() => Err(Error::NotFound),
             None => Ok(Listed::File(self.file(path).await?)),
         }
@@ -47,7 +49,7 @@ impl Listing {
     /// The next entries, possibly none of them; `None` after the last page.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
         let Some(mut page) = self.pages.next().await? else { return Ok(None) };
-        page.retain(|entry| entry.name != self.marker);
+        page.retain(|entry| !self.store.reserves(&entry.name));
         Ok(Some(page))
     }
 }

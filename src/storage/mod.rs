@@ -10,6 +10,7 @@ mod download;
 mod driver;
 mod entry;
 mod error;
+mod journal;
 mod list;
 mod multipart;
 mod part;

@@ -8,11 +8,16 @@ use super::error::{Error, Result};
 use super::path::StorePath;
 use crate::shutdown::Shutdown;
 
+/// The hidden folder at the root of a store that holds the gateway's own records.
+pub(super) const HIDDEN: &str = ".bucketport";
+
 /// One configured store.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(super) name: String,
     pub(super) driver: Arc<dyn Driver>,
+    /// The same without the bounds of a home, for the gateway's own records.
+    pub(super) whole: Arc<dyn Driver>,
     pub(super) root: StorePath,
     /// What the user sees as `/`; it exists whatever is in it.
     pub(super) home: StorePath,
@@ -39,8 +44,13 @@ impl Store {
     }
 
     /// The name of the hidden object that keeps an empty directory.
-    pub fn marker(&self) -> &str {
+    pub(super) fn marker(&self) -> &str {
         &self.marker
+    }
+
+    /// Whether a file or directory of this name is the gateway's own, which users neither see nor make.
+    pub fn reserves(&self, name: &str) -> bool {
+        name == self.marker || name == HIDDEN
     }
 
     /// The same store, of which only what is below `home` may be reached. Keys cannot lead out of it, but links in a

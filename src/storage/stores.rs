@@ -59,9 +59,12 @@ impl Stores {
                 .and_then(|backend| Ok((backend.driver(name, &shared)?, prefix(name, config)?)));
             match opened {
                 Ok((driver, root)) => {
+                    let driver: Arc<dyn Driver> =
+                        Arc::new(Instrumented::new(driver, name, Arc::clone(metrics)));
                     let store = Store {
                         name: name.clone(),
-                        driver: Arc::new(Instrumented::new(driver, name, Arc::clone(metrics))),
+                        whole: Arc::clone(&driver),
+                        driver,
                         home: root.clone(),
                         root,
                         marker: config.directory_marker.clone(),

@@ -1,0 +1,99 @@
+//! Records of work that must not be forgotten: small hidden objects, so that whoever comes next, on this machine or
+//! another one, can finish the work or undo it.
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::driver::{Condition, Get, Memory};
+use super::error::{Error, Result};
+use super::path::StorePath;
+use super::store::{HIDDEN, Store};
+
+/// The largest record that is read.
+const LARGEST: u64 = 16 * 1024 * 1024;
+
+/// What a record is about. Records of a kind are in a folder of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A directory that is being renamed.
+    Rename,
+    /// A multipart upload that is open.
+    Upload,
+    /// What arrived of a broken upload.
+    Resume,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Rename => "renames",
+            Self::Upload => "uploads",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// A record as a listing shows it.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// What it was written under.
+    pub(super) name: String,
+    /// When it was written, if the store tells.
+    pub(super) written: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Where the records of a kind are, below the store's prefix and out of every user's reach.
+    pub(super) fn records_folder(&self, kind: Kind) -> Result<StorePath> {
+        self.root.join(HIDDEN)?.join(kind.folder())
+    }
+
+    /// Writes a record, over an old one of its name. It is as durable as any object of the store.
+    pub(super) async fn write_record(&self, kind: Kind, name: &str, record: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_vec(record).map_err(|error| Error::record(error.into()))?;
+        let path = self.records_folder(kind)?.join(name)?;
+        self.whole.destination(&path).await?.put(vec![text.into()], &Condition::Any).await
+    }
+
+    /// The record of this name; none if there is none.
+    pub(super) async fn read_record<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>> {
+        let path = self.records_folder(kind)?.join(name)?;
+        let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
+        let mut got = match self.whole.get(&path, get).await {
+            Ok(got) if got.meta.size > LARGEST => return Err(Error::TooLarge("not a record")),
+            Ok(got) => got,
+            Err(Error::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut text = Vec::new();
+        while let Some(chunk) = got.body.next().await? {
+            text.extend_from_slice(&chunk.bytes);
+        }
+        serde_json::from_slice(&text).map(Some).map_err(|error| Error::record(error.into()))
+    }
+
+    /// Removes a record; it need not be there.
+    pub(super) async fn forget_record(&self, kind: Kind, name: &str) -> Result<()> {
+        match self.whole.delete(&self.records_folder(kind)?.join(name)?).await {
+            Err(Error::NotFound) => Ok(()),
+            deleted => deleted,
+        }
+    }
+
+    /// Calls `each` with every record of a kind, page by page.
+    pub(super) async fn each_record<'a>(
+        &'a self,
+        kind: Kind,
+        mut each: impl FnMut(Record) -> BoxFuture<'a, ()> + Send,
+    ) -> Result<()> {
+        let Some(mut pages) = self.whole.list(&self.records_folder(kind)?).await? else { return Ok(()) };
+        while let Some(page) = pages.next().await? {
+            for entry in page.into_iter().filter(|entry| !entry.is_directory()) {
+                each(Record { name: entry.name, written: entry.modified }).await;
+            }
+        }
+        Ok(())
+    }
+}
