@@ -37,10 +37,22 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
         E::OffsetBeyondEnd => (554, "Restart offset lies beyond the end of the file".to_owned()),
         E::TooLarge(why) if operation == Operation::Rnto => (550, format!("File too large: {why}")),
         E::TooLarge(why) => (552, format!("File too large: {why}")),
+        E::Replaced => (426, "The file was replaced while it was sent, transfer aborted".to_owned()),
         E::Changed => (450, "The file changed meanwhile, try again".to_owned()),
         E::NotSupported(why) => (550, format!("Not possible: {why}")),
         E::Refused(_) => (550, "The store refused access".to_owned()),
+        E::Locked(_) => (550, "The store protects the file against changes".to_owned()),
+        E::Archived(_) => (550, "The file is archived and must be restored first".to_owned()),
+        // Whoever runs the gateway can mend these while the client tries again.
+        E::ClockSkew(_) => {
+            (451, "The store does not accept the time of this server, try again later".to_owned())
+        }
+        E::ExpiredCredentials(_) => {
+            (451, "The store does not accept this server's credentials any more, try again later".to_owned())
+        }
         E::NoSpace(_) => (452, "No space left in the store".to_owned()),
+        // RFC 959 section 4.2.2: exceeded storage allocation.
+        E::QuotaExceeded(_) => (552, "The quota of the store is used up".to_owned()),
         // After its retries; a later try may go better, hence a transient code.
         E::Store(_) => (451, "The store failed, try again later".to_owned()),
         E::Data(DataError::NotOpened(why)) => (425, format!("Cannot open data connection: {why}")),
@@ -71,7 +83,16 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
             | E::OffsetBeyondEnd
             | E::TooLarge(_)
             | E::NotSupported(_) => TransferResult::Rejected,
-            E::Changed | E::Refused(_) | E::NoSpace(_) | E::Store(_) => TransferResult::StoreError,
+            E::Changed
+            | E::Replaced
+            | E::Refused(_)
+            | E::ClockSkew(_)
+            | E::ExpiredCredentials(_)
+            | E::Locked(_)
+            | E::Archived(_)
+            | E::NoSpace(_)
+            | E::QuotaExceeded(_)
+            | E::Store(_) => TransferResult::StoreError,
             E::Data(DataError::NotOpened(_) | DataError::Lost(_) | DataError::ControlLost) => {
                 TransferResult::ClientLost
             }

@@ -34,6 +34,7 @@ pub struct Metrics {
     transfer_seconds: HistogramVec,
     transfers_active: IntGaugeVec,
     store_request_seconds: HistogramVec,
+    unlisted_keys: IntCounterVec,
     buffer_bytes: IntGauge,
     buffer_limit_bytes: IntGauge,
     passive_ports: IntGauge,
@@ -88,6 +89,11 @@ impl Metrics {
                 &["store", "operation", "outcome"],
                 STORE_BUCKETS,
             ),
+            unlisted_keys: table.counters(
+                "bucketport_unlisted_keys_total",
+                "Keys left out of listings because no client could name them.",
+                &["store"],
+            ),
             buffer_bytes: table.gauge("bucketport_buffer_bytes", "Bytes of transfers held in memory now."),
             buffer_limit_bytes: table.gauge("bucketport_buffer_limit_bytes", "transfer.memory."),
             passive_ports: table.gauge("bucketport_passive_ports", "Passive ports listened on."),
@@ -134,6 +140,7 @@ impl Metrics {
             }
         }
         for store in stores {
+            self.unlisted_keys.with_label_values(&[store]);
             for direction in Direction::ALL {
                 self.transfer_bytes.with_label_values(&[direction.label(), store]);
             }
@@ -207,6 +214,11 @@ impl Metrics {
     ) {
         let labels = [store, operation.label(), outcome.label()];
         self.store_request_seconds.with_label_values(&labels).observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// Counts keys that a listing leaves out.
+    pub fn unlisted_keys(&self, store: &str, keys: usize) {
+        self.unlisted_keys.with_label_values(&[store]).inc_by(keys as u64);
     }
 
     /// States how many bytes of transfers are held, out of how many.

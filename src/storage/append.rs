@@ -50,7 +50,7 @@ impl Store {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
         let bytes = OldBytes { body: old.body, piece: Bytes::new(), left: offset };
-        Ok((Some(bytes), Condition::Unchanged(old.meta.version)))
+        Ok((Some(bytes), Condition::Unchanged(old.meta)))
     }
 }
 

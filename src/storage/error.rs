@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 
 use tokio::task::JoinError;
 
+use super::answer::{self, Meaning};
 use crate::data::DataError;
 
 /// Why an operation on a store failed.
@@ -42,9 +43,27 @@ pub enum Error {
     /// The store refused our credentials the operation.
     #[error("store refused access")]
     Refused(#[source] object_store::Error),
+    /// The store's clock and ours differ too much.
+    #[error("store refused our clock")]
+    ClockSkew(#[source] object_store::Error),
+    /// The credentials were good once.
+    #[error("store refused our credentials, which have expired")]
+    ExpiredCredentials(#[source] object_store::Error),
+    /// A retention period or a legal hold protects the file.
+    #[error("store protects the file")]
+    Locked(#[source] object_store::Error),
+    /// The file is in an archive and must be restored before it can be read.
+    #[error("file is archived")]
+    Archived(#[source] object_store::Error),
     /// The store has no room.
     #[error("no space left in store")]
     NoSpace(#[source] object_store::Error),
+    /// The store's account has used up what it may.
+    #[error("quota of store used up")]
+    QuotaExceeded(#[source] object_store::Error),
+    /// The object was replaced while it was being sent; what was sent is not the whole of either.
+    #[error("file replaced while it was sent")]
+    Replaced,
     /// The store failed, after the retries that it is configured with.
     #[error("store failed")]
     Store(#[source] object_store::Error),
@@ -59,6 +78,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl From<object_store::Error> for Error {
     fn from(error: object_store::Error) -> Self {
         use object_store::Error as E;
+        if let Some(answer) = answer::behind(&error) {
+            return Self::answered(answer.meaning(), error);
+        }
         match &error {
             E::NotFound { .. } => Self::NotFound,
             E::AlreadyExists { .. } => Self::AlreadyExists,
@@ -67,13 +89,29 @@ impl From<object_store::Error> for Error {
             E::InvalidPath { .. } => Self::NameNotAllowed("not a name that the store can hold"),
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Refused(error),
             // The enum is non-exhaustive, so one arm must take the rest.
-            _ if is_refusal(&error.to_string()) => Self::Refused(error),
             _ => Self::Store(error),
         }
     }
 }
 
 impl Error {
+    /// What an answer of the store comes to. Exhaustive, so that a new meaning is not forgotten here.
+    fn answered(meaning: Meaning, error: object_store::Error) -> Self {
+        match meaning {
+            Meaning::AccessDenied | Meaning::BadCredentials => Self::Refused(error),
+            Meaning::ExpiredCredentials => Self::ExpiredCredentials(error),
+            Meaning::ClockSkew => Self::ClockSkew(error),
+            Meaning::Locked => Self::Locked(error),
+            Meaning::Archived => Self::Archived(error),
+            Meaning::NameNotAllowed => Self::NameNotAllowed("not a name that the store takes"),
+            Meaning::TooLarge => Self::TooLarge("more than the store takes"),
+            Meaning::NoSpace => Self::NoSpace(error),
+            Meaning::QuotaExceeded => Self::QuotaExceeded(error),
+            Meaning::NotSupported => Self::NotSupported("the store does not take such a request"),
+            Meaning::Busy | Meaning::Conflict | Meaning::NoBucket | Meaning::Failed => Self::Store(error),
+        }
+    }
+
     /// What the operating system said of a local folder.
     pub(super) fn local(source: io::Error) -> Self {
         let kind = source.kind();
@@ -97,6 +135,12 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
     }
 
+    /// The store does not get on with a listing; `why` says what is wrong with it.
+    pub(super) fn listing(why: &'static str) -> Self {
+        let source = io::Error::other(format!("the store's listing cannot be believed: {why}"));
+        Self::Store(object_store::Error::Generic { store: "list", source: Box::new(source) })
+    }
+
     /// A record of the gateway's own cannot be written or read.
     pub(super) fn record(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self::Store(object_store::Error::Generic { store: "record", source })
@@ -106,10 +150,4 @@ impl Error {
     pub(super) fn task_lost(source: JoinError) -> Self {
         Self::Store(object_store::Error::JoinError { source })
     }
-}
-
-/// Whether a listing, which `object_store` reports without a kind of its own, was refused. The status is only in the
-/// text: the type that holds it is private.
-fn is_refusal(message: &str) -> bool {
-    ["status code: 401 ", "status code: 403 "].iter().any(|status| message.contains(status))
 }

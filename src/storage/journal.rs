@@ -90,7 +90,7 @@ impl Store {
     ) -> Result<()> {
         let Some(mut pages) = self.whole.list(&self.records_folder(kind)?).await? else { return Ok(()) };
         while let Some(page) = pages.next().await? {
-            for entry in page.into_iter().filter(|entry| !entry.is_directory()) {
+            for entry in page.entries.into_iter().filter(|entry| !entry.is_directory()) {
                 each(Record { name: entry.name, written: entry.modified }).await;
             }
         }

@@ -40,7 +40,7 @@ impl Store {
         Ok(Entry {
             name: path.file_name().to_owned(),
             kind: EntryKind::File { size: meta.size },
-            modified: Some(meta.modified),
+            modified: meta.modified,
         })
     }
 }
@@ -49,7 +49,7 @@ impl Listing {
     /// The next entries, possibly none of them; `None` after the last page.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Entry>>> {
         let Some(mut page) = self.pages.next().await? else { return Ok(None) };
-        page.retain(|entry| !self.store.reserves(&entry.name));
-        Ok(Some(page))
+        page.entries.retain(|entry| !self.store.reserves(&entry.name));
+        Ok(Some(page.entries))
     }
 }

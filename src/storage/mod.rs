@@ -3,6 +3,7 @@
 //! [`Store`] is one configured store; the operations on it stand in the file that is named after them, and what a kind
 //! of store has to do for them in `driver/`.
 
+mod answer;
 mod append;
 mod budget;
 mod directory;

@@ -153,8 +153,8 @@ impl Store {
         match condition {
             Condition::Absent if self.exists(path).await? => Err(Error::AlreadyExists),
             Condition::Any | Condition::Absent => Ok(()),
-            Condition::Unchanged(version) => match self.driver.head(path).await {
-                Ok(Meta { version: now, .. }) if now == *version => Ok(()),
+            Condition::Unchanged(seen) => match self.driver.head(path).await {
+                Ok(now) if now.may_equal(seen) => Ok(()),
                 Ok(_) | Err(Error::NotFound) => Err(Error::Changed),
                 Err(error) => Err(error),
             },

@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfi
 use secrecy::ExposeSecret;
 
 use super::budget::Budget;
-use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage};
+use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage, Wire};
 use super::path::StorePath;
 use super::store::Store;
 use crate::config::{ConfigError, StoreConfig, TransferConfig};
@@ -168,7 +168,8 @@ macro_rules! cloud {
         }
         let backoff = BackoffConfig { init_backoff: FIRST_PAUSE, ..BackoffConfig::default() };
         let retry = RetryConfig { max_retries: MAX_RETRIES, retry_timeout: RETRY, backoff };
-        let built = builder.with_url($config.url.as_str()).with_retry(retry).build();
+        let builder = builder.with_url($config.url.as_str()).with_http_connector(Wire::default());
+        let built = builder.with_retry(retry).build();
         built
             .map_err(|error| vec![error_at($name, "options", without_values(&error.to_string(), $config))])?
     }};

@@ -271,9 +271,14 @@ impl Fixture {
 
     /// The gauge of bytes held by transfers.
     fn held(&self) -> String {
+        self.metric("bucketport_buffer_bytes")
+    }
+
+    /// The value of a metric, named with its labels.
+    pub(crate) fn metric(&self, name: &str) -> String {
         let metrics = self.metrics.render();
-        let held = metrics.split_once("\nbucketport_buffer_bytes ").and_then(|(_, rest)| rest.lines().next());
-        held.expect("always there").to_owned()
+        let value = metrics.split_once(&format!("\n{name} ")).and_then(|(_, rest)| rest.lines().next());
+        value.unwrap_or_else(|| panic!("no {name}")).to_owned()
     }
 
     /// What every case ends with, passed or failed.

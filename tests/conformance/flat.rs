@@ -31,6 +31,8 @@ struct State {
     objects: BTreeMap<String, Stored>,
     uploads: BTreeMap<String, Open>,
     versions: u64,
+    /// What a page may hold at most; 0 is as S3.
+    page_limit: usize,
 }
 
 #[derive(Clone)]
@@ -60,6 +62,11 @@ impl FlatBucket {
 
     pub(crate) fn holds(&self, key: &str) -> bool {
         self.state().objects.contains_key(key)
+    }
+
+    /// From now on no page of a listing has more than so many entries, whatever is asked for.
+    pub(crate) fn limit_pages(&self, limit: usize) {
+        self.state().page_limit = limit;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -217,6 +224,7 @@ impl S3 for FlatBucket {
         let (mut contents, mut groups, mut last) = (Vec::new(), Vec::<String>::new(), None);
         let mut is_truncated = false;
         let state = self.state();
+        let limit = if state.page_limit == 0 { limit } else { limit.min(state.page_limit) };
         let keys = state.objects.range::<str, _>((Bound::Excluded(after.as_str()), Bound::Unbounded));
         for (key, stored) in keys.filter(|(key, _)| key.starts_with(&prefix)) {
             let group = input.delimiter.as_deref().and_then(|delimiter| {

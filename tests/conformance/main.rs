@@ -19,14 +19,17 @@ mod server;
 mod append;
 mod directory;
 mod download;
+mod facts;
 mod faults;
 mod foreign;
 mod list;
+mod listings;
 mod local;
 mod memory;
 mod model;
 mod name;
 mod outcomes;
+mod refusals;
 mod rename;
 mod upload;
 

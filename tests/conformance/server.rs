@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::response::Parts;
 use axum::http::{Method, Response, StatusCode};
 use axum::serve::ListenerExt;
 use bytes::Bytes;
@@ -57,7 +58,12 @@ pub(crate) enum Fault {
     DoneBut(u16),
     /// It is done, and the connection is reset.
     DoneThenReset,
+    /// It is done, and the answer is what this makes of it.
+    Edited(Edit),
 }
+
+/// Makes another answer of the head and the body of one.
+pub(crate) type Edit = fn(Parts, Bytes) -> Response<Body>;
 
 #[derive(Debug)]
 struct Rule {
@@ -212,7 +218,7 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
             take(request).await;
             return reset();
         }
-        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset) | None => {}
+        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
     }
     if matches!(call, Call::Get | Call::Head) && layer.is_directory(request.uri().path()) {
         return answer(404, "");
@@ -235,6 +241,10 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
         Some(Fault::AnswerAfter(go)) => go.notified().await,
         Some(Fault::DoneBut(code)) => return answer(code, ""),
         Some(Fault::DoneThenReset) => return reset(),
+        Some(Fault::Edited(edit)) => {
+            let (parts, body) = response.expect("s3s answers").map(Body::new).into_parts();
+            return edit(parts, axum::body::to_bytes(body, usize::MAX).await.expect("from memory"));
+        }
         // The others were met before it was done.
         _ => {}
     }

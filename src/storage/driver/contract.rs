@@ -110,7 +110,15 @@ pub(in crate::storage) type Sending = BoxFuture<'static, Result<()>>;
 #[async_trait]
 pub(in crate::storage) trait Pages: Debug + Send {
     /// The next entries, possibly none of them; `None` after the last page.
-    async fn next(&mut self) -> Result<Option<Vec<Entry>>>;
+    async fn next(&mut self) -> Result<Option<EntryPage>>;
+}
+
+/// Some entries of a directory.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct EntryPage {
+    pub(in crate::storage) entries: Vec<Entry>,
+    /// What stands in the store between them under names that no client could use.
+    pub(in crate::storage) left_out: usize,
 }
 
 /// The bytes of an open file, in order.
@@ -133,9 +141,23 @@ pub(in crate::storage) struct Chunk {
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct Meta {
     pub(in crate::storage) size: u64,
-    pub(in crate::storage) modified: DateTime<Utc>,
+    /// None if the store does not tell.
+    pub(in crate::storage) modified: Option<DateTime<Utc>>,
     /// None if the store does not tell.
     pub(in crate::storage) version: Option<Version>,
+}
+
+impl Meta {
+    /// Whether `self` and `other` may be of the same content: as far as the store tells they are.
+    pub(in crate::storage) fn may_equal(&self, other: &Self) -> bool {
+        match (&self.version, &other.version) {
+            (Some(one), Some(other)) => one == other,
+            _ => {
+                let times = self.modified.zip(other.modified);
+                self.size == other.size && times.is_none_or(|(one, other)| one == other)
+            }
+        }
+    }
 }
 
 /// What the store says of a directory.
@@ -145,9 +167,24 @@ pub(in crate::storage) struct Directory {
     pub(in crate::storage) modified: Option<DateTime<Utc>>,
 }
 
-/// Differs between two contents of one name: an etag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Differs between two contents of one name: an etag. Servers write one etag in several ways, with and without quotes
+/// or as a weak one (RFC 9110 section 8.8.3); all of them are equal.
+#[derive(Clone, Debug)]
 pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
+
+impl Version {
+    fn opaque(&self) -> &str {
+        self.0.trim_start_matches("W/").trim_matches('"')
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.opaque() == other.opaque()
+    }
+}
+
+impl Eq for Version {}
 
 /// What is wanted of a file.
 #[derive(Clone, Debug)]
@@ -188,14 +225,14 @@ pub(in crate::storage) struct Ranges {
 }
 
 /// What must hold of the target when an upload is made to appear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(in crate::storage) enum Condition {
     /// Whatever is there is replaced.
     Any,
     /// Nothing may be there.
     Absent,
-    /// This version must still be there.
-    Unchanged(Option<Version>),
+    /// What was seen must still be there.
+    Unchanged(Meta),
 }
 
 /// What to do when a file stands at the new name.

@@ -9,11 +9,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed,
-    Sending,
+    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Meta, OpenUpload, Pages,
+    Ranges, Renamed, Sending,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
-use crate::storage::entry::Entry;
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -190,7 +189,11 @@ impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl Pages for Instrumented<Box<dyn Pages>> {
-    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        self.meter.measure(StoreOperation::List, self.inner.next()).await
+    async fn next(&mut self) -> Result<Option<EntryPage>> {
+        let page = self.meter.measure(StoreOperation::List, self.inner.next()).await?;
+        if let Some(page) = &page {
+            self.meter.metrics.unlisted_keys(&self.meter.store, page.left_out);
+        }
+        Ok(page)
     }
 }

@@ -6,7 +6,7 @@ mod instrumented;
 mod local;
 mod memory;
 
-pub(in crate::storage) use cloud::Bucket;
+pub(in crate::storage) use cloud::{Bucket, Wire};
 pub use contract::Existing;
 pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,

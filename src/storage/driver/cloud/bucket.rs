@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::list::PaginatedListStore;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::pages::{CloudPages, page_of};
+use super::pages::{CloudPages, Keys};
 use super::upload::{CloudDestination, part_size, unconditional};
+use super::wire::Unsaid;
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
@@ -74,7 +75,9 @@ impl Driver for Bucket {
     }
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
-        Ok(self.objects.head(path.as_path()).await?.into())
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        let result = self.objects.get_opts(path.as_path(), options).await?;
+        self.meta(path, unsaid(&result), &result.meta).await
     }
 
     async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
@@ -83,18 +86,19 @@ impl Driver for Bucket {
             None if get.from > 0 => Some(GetRange::Offset(get.from)),
             None => None,
         };
+        let whole = range.is_none();
         let options = GetOptions {
             range,
             if_match: get.version.as_ref().map(|version| version.0.clone()),
             ..GetOptions::default()
         };
         let result = self.objects.get_opts(path.as_path(), options).await?;
-        let meta = Meta::from(result.meta.clone());
-        // Some servers ignore `If-Match`; s3s-fs is one.
-        if get.version.is_some() && meta.version != get.version {
+        let meta = self.meta(path, unsaid(&result), &result.meta).await?;
+        // Some servers ignore `If-Match`; s3s-fs is one. What has no version cannot be told apart.
+        if get.version.is_some() && meta.version.is_some() && meta.version != get.version {
             return Err(Error::Changed);
         }
-        let range = result.range.clone();
+        let range = if whole { 0..meta.size } else { result.range.clone() };
         let body = Box::new(CloudBody::new(result, get.memory, Arc::clone(&self.budget)));
         Ok(Got { meta, range, body })
     }
@@ -129,14 +133,16 @@ impl Driver for Bucket {
     }
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
-        let prefix = path.as_prefix();
-        let options = PaginatedListOptions { max_keys: Some(limit), ..PaginatedListOptions::default() };
-        match page_of(&self.pages, &prefix, options).await {
-            Ok(page) => Ok(page.result.objects.into_iter().map(|meta| meta.location.to_string()).collect()),
-            // A key that cannot be named is a key all the same.
-            Err(object_store::Error::InvalidPath { .. }) => Ok(vec![format!("{prefix}\u{fffd}")]),
-            Err(error) => Err(error.into()),
+        let mut pages = Keys::below(&self.pages, path.as_prefix(), limit);
+        let mut keys = Vec::new();
+        // A store may give less than it was asked for, and more.
+        while keys.len() < limit
+            && let Some(page) = pages.next().await?
+        {
+            keys.extend(page.objects.into_iter().map(|object| object.key.trim_end_matches('/').to_owned()));
         }
+        keys.truncate(limit);
+        Ok(keys)
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -154,10 +160,31 @@ impl Driver for Bucket {
     }
 }
 
-impl From<ObjectMeta> for Meta {
-    fn from(meta: ObjectMeta) -> Self {
-        Self { size: meta.size, modified: meta.last_modified, version: meta.e_tag.map(Version) }
+impl Bucket {
+    /// What the store says of an object, without what was put in place of what it does not say.
+    async fn meta(&self, path: &StorePath, unsaid: Unsaid, meta: &ObjectMeta) -> Result<Meta> {
+        let ObjectMeta { size, last_modified, e_tag, .. } = meta;
+        Ok(Meta {
+            size: if unsaid.size { self.listed_size(path).await? } else { *size },
+            modified: (!unsaid.modified).then_some(*last_modified),
+            version: e_tag.clone().filter(|_| !unsaid.version).map(Version),
+        })
     }
+
+    /// The size of an object as listings have it, for servers that do not say it with the object.
+    async fn listed_size(&self, path: &StorePath) -> Result<u64> {
+        let mut pages = Keys::below(&self.pages, path.as_str().to_owned(), 1);
+        // Of all keys that begin like this one, its own comes first.
+        let first = pages.next().await?.and_then(|page| page.objects.into_iter().next());
+        match first {
+            Some(object) if object.key == path.as_str() => Ok(object.size),
+            _ => Err(Error::listing("an object is not in it")),
+        }
+    }
+}
+
+fn unsaid(result: &GetResult) -> Unsaid {
+    result.extensions.get().copied().unwrap_or_default()
 }
 
 /// The body of one answer.

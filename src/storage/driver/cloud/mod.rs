@@ -2,7 +2,11 @@
 
 mod bucket;
 mod claim;
+mod page;
 mod pages;
 mod upload;
+mod wire;
+mod xml;
 
 pub(in crate::storage) use bucket::Bucket;
+pub(in crate::storage) use wire::Wire;

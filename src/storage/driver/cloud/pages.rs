@@ -1,29 +1,104 @@
-//! Listing a cloud's directory page by page, in constant memory.
+//! Listing a cloud's directory page by page, in constant memory. A listing ends with everything or with an error: one
+//! that was cut short would look whole.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use object_store::ListResult;
-use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
 
-use crate::storage::driver::contract::Pages;
+use super::page::{Next, Object, Page};
+use crate::storage::driver::contract::{EntryPage, Pages};
 use crate::storage::entry::{Entry, EntryKind};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
 /// Entries in a page: what S3 gives in one answer.
 const PAGE: usize = 1000;
+/// Pages with nothing new in them that a store may give one after the other: empty ones, and such as only name a directory
+/// again. More of them lead nowhere.
+const EMPTY_PAGES: usize = 1000;
+
+/// The keys below a prefix, page by page.
+pub(super) struct Keys {
+    store: Arc<dyn PaginatedListStore>,
+    prefix: String,
+    delimiter: Option<&'static str>,
+    page: usize,
+    next: Next,
+    begun: bool,
+    /// The first object of the last page that had one.
+    first: Option<String>,
+    /// The last prefix that was given: a store may name one at the end of a page and at the beginning of the next.
+    last_prefix: Option<String>,
+}
+
+impl Keys {
+    /// All keys that begin with `prefix`, about `page` at once.
+    pub(super) fn below(store: &Arc<dyn PaginatedListStore>, prefix: String, page: usize) -> Self {
+        Self {
+            store: Arc::clone(store),
+            prefix,
+            delimiter: None,
+            page,
+            next: Next::End,
+            begun: false,
+            first: None,
+            last_prefix: None,
+        }
+    }
+
+    /// The next page that has something new; none after the last one. Fails if the store does not get on with the listing.
+    pub(super) async fn next(&mut self) -> Result<Option<Page>> {
+        for _ in 0..EMPTY_PAGES {
+            let token = match (&self.next, self.begun) {
+                (Next::End, true) => return Ok(None),
+                (Next::End, false) => None,
+                (Next::Token(token), _) => Some(token.clone()),
+                (Next::Untold, _) => return Err(Error::listing("it is cut short")),
+            };
+            let mut page = self.fetch(token.clone()).await?;
+            self.begun = true;
+            if matches!(&page.next, Next::Token(next) if Some(next) == token.as_ref()) {
+                return Err(Error::listing("a page leads to itself"));
+            }
+            self.next = page.next.clone();
+            if let Some(first) = page.objects.first() {
+                if self.first.as_ref() == Some(&first.key) {
+                    return Err(Error::listing("a page came again"));
+                }
+                self.first = Some(first.key.clone());
+            }
+            page.prefixes.retain(|prefix| self.last_prefix.as_ref() != Some(prefix));
+            if let Some(last) = page.prefixes.last() {
+                self.last_prefix = Some(last.clone());
+            }
+            if !page.objects.is_empty() || !page.prefixes.is_empty() {
+                return Ok(Some(page));
+            }
+        }
+        Err(Error::listing("it has only empty pages"))
+    }
+
+    async fn fetch(&self, token: Option<String>) -> Result<Page> {
+        let options = PaginatedListOptions {
+            delimiter: self.delimiter.map(Cow::Borrowed),
+            max_keys: Some(self.page),
+            page_token: token,
+            ..PaginatedListOptions::default()
+        };
+        let prefix = (!self.prefix.is_empty()).then_some(self.prefix.as_str());
+        Ok(Page::of(self.store.list_paginated(prefix, options).await?))
+    }
+}
 
 /// A directory of a store that lists in pages.
 pub(super) struct CloudPages {
-    store: Arc<dyn PaginatedListStore>,
     directory: StorePath,
-    first: Option<Vec<Entry>>,
-    token: Option<String>,
-    offset: Option<String>,
-    max_keys: usize,
-    done: bool,
+    keys: Keys,
+    first: Option<Page>,
+    left_out: usize,
+    example: String,
 }
 
 impl CloudPages {
@@ -33,103 +108,69 @@ impl CloudPages {
         store: &Arc<dyn PaginatedListStore>,
         directory: &StorePath,
     ) -> Result<Option<Self>> {
-        let (store, directory) = (Arc::clone(store), directory.clone());
-        let mut pages =
-            Self { store, directory, first: None, token: None, offset: None, max_keys: PAGE, done: false };
-        let Some(first) = pages.fetch().await? else { return Ok(pages.directory.is_root().then_some(pages)) };
-        let exists =
-            pages.directory.is_root() || !first.objects.is_empty() || !first.common_prefixes.is_empty();
-        pages.first = Some(entries(&pages.directory, first));
-        Ok(exists.then_some(pages))
+        let mut keys = Keys { delimiter: Some("/"), ..Keys::below(store, directory.as_prefix(), PAGE) };
+        let first = keys.next().await?;
+        let exists = directory.is_root() || first.is_some();
+        let directory = directory.clone();
+        Ok(exists.then_some(Self { directory, keys, first, left_out: 0, example: String::new() }))
     }
 
-    /// The next page. One key that `object_store` cannot name (`a//b`, a control character) makes it fail a whole
-    /// page, so pages get smaller until that key stands alone, and it is stepped over.
-    async fn fetch(&mut self) -> Result<Option<ListResult>> {
-        let prefix = self.directory.as_prefix();
-        while !self.done {
-            let options = PaginatedListOptions {
-                offset: self.offset.clone().filter(|_| self.token.is_none()),
-                delimiter: Some(Cow::Borrowed("/")),
-                max_keys: Some(self.max_keys),
-                page_token: self.token.clone(),
-                ..PaginatedListOptions::default()
-            };
-            match page_of(&self.store, &prefix, options).await {
-                Ok(page) => {
-                    self.token = page.page_token.filter(|token| !token.is_empty());
-                    self.done = self.token.is_none();
-                    return Ok(Some(page.result));
+    fn entries(&mut self, page: Page) -> EntryPage {
+        let before = self.left_out;
+        let mut entries = Vec::with_capacity(page.prefixes.len() + page.objects.len());
+        for prefix in page.prefixes {
+            let Some(name) = self.name(prefix.strip_suffix('/').unwrap_or(&prefix)) else { continue };
+            entries.push(Entry { name, kind: EntryKind::Directory, modified: None });
+        }
+        for Object { key, size, modified } in page.objects {
+            // A `dir/` marker that another tool made comes back in its own directory.
+            if key == self.keys.prefix {
+                continue;
+            }
+            let Some(name) = self.name(&key) else { continue };
+            entries.push(Entry { name, kind: EntryKind::File { size }, modified });
+        }
+        EntryPage { entries, left_out: self.left_out - before }
+    }
+
+    /// The name of `key` in the directory; none if no client could name it (`a//b`, a control character).
+    fn name(&mut self, key: &str) -> Option<String> {
+        let name = key.strip_prefix(&self.keys.prefix).filter(|name| !name.contains('/'));
+        match name.filter(|name| !name.is_empty() && self.directory.join(name).is_ok()) {
+            Some(name) => Some(name.to_owned()),
+            None => {
+                if self.left_out == 0 {
+                    self.example = key.to_owned();
                 }
-                Err(object_store::Error::InvalidPath { source }) if self.max_keys > 1 => {
-                    tracing::debug!(error = %source, "a key cannot be listed");
-                    self.max_keys /= 2;
-                }
-                Err(object_store::Error::InvalidPath { source }) => {
-                    let key =
-                        invalid_key(&source).ok_or(Error::NameNotAllowed("a key that cannot be listed"))?;
-                    tracing::warn!(key, "left out of the listing: no client could name it");
-                    // A prefix is left behind with all that it groups: no key sorts after the last character.
-                    let beyond = if key.ends_with('/') { format!("{key}\u{10ffff}") } else { key.to_owned() };
-                    (self.offset, self.token, self.max_keys) = (Some(beyond), None, PAGE);
-                }
-                Err(error) => return Err(error.into()),
+                self.left_out += 1;
+                None
             }
         }
-        Ok(None)
     }
 }
 
 #[async_trait]
 impl Pages for CloudPages {
-    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
+    async fn next(&mut self) -> Result<Option<EntryPage>> {
+        let page = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.keys.next().await?,
+        };
+        Ok(page.map(|page| self.entries(page)))
+    }
+}
+
+impl Drop for CloudPages {
+    fn drop(&mut self) {
+        if self.left_out > 0 {
+            let (directory, keys, example) = (&self.directory, self.left_out, &self.example);
+            tracing::warn!(%directory, keys, ?example, "left out of a listing: no client could name them");
         }
-        Ok(self.fetch().await?.map(|page| entries(&self.directory, page)))
     }
 }
 
 impl std::fmt::Debug for CloudPages {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CloudPages").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
-
-/// One page of the keys that begin with `prefix`.
-pub(super) async fn page_of(
-    store: &Arc<dyn PaginatedListStore>,
-    prefix: &str,
-    options: PaginatedListOptions,
-) -> object_store::Result<PaginatedListResult> {
-    store.list_paginated((!prefix.is_empty()).then_some(prefix), options).await
-}
-
-fn entries(directory: &StorePath, page: ListResult) -> Vec<Entry> {
-    let directories = page.common_prefixes.into_iter().map(|prefix| Entry {
-        name: prefix.filename().unwrap_or_default().to_owned(),
-        kind: EntryKind::Directory,
-        modified: None,
-    });
-    let files = page
-        .objects
-        .into_iter()
-        // A `dir/` marker that another tool made comes back in its own directory under the directory's own name.
-        .filter(|meta| meta.location.as_ref() != directory.as_str())
-        .map(|meta| Entry {
-            name: meta.location.filename().unwrap_or_default().to_owned(),
-            kind: EntryKind::File { size: meta.size },
-            modified: Some(meta.last_modified),
-        });
-    directories.chain(files).collect()
-}
-
-/// The key that `object_store` could not turn into a path.
-fn invalid_key(error: &object_store::path::Error) -> Option<&str> {
-    use object_store::path::Error as E;
-    match error {
-        E::EmptySegment { path } | E::BadSegment { path, .. } | E::NonUnicode { path, .. } => Some(path),
-        // The others are about local folders.
-        _ => None,
     }
 }

@@ -44,7 +44,7 @@ impl Destination for CloudDestination {
 
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let payload = PutPayload::from_iter(body);
-        let mode = if *condition == Condition::Absent { PutMode::Create } else { PutMode::Overwrite };
+        let mode = if matches!(condition, Condition::Absent) { PutMode::Create } else { PutMode::Overwrite };
         let Self { objects, path, shutdown, .. } = *self;
         let large = payload.content_length() > LARGEST_BUFFER;
         let put = put(objects, path, payload, mode);

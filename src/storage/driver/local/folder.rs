@@ -216,6 +216,6 @@ fn describe(metadata: &Metadata) -> Meta {
         metadata.mtime_nsec(),
         metadata.len()
     );
-    let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH).into();
+    let modified = metadata.modified().ok().map(Into::into);
     Meta { size: metadata.len(), modified, version: Some(Version(version)) }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::disk::{Cost, Disk};
 use super::place::unusable;
-use crate::storage::driver::contract::Pages;
+use crate::storage::driver::contract::{EntryPage, Pages};
 use crate::storage::entry::{Entry, EntryKind};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -36,14 +36,14 @@ impl FolderPages {
 
 #[async_trait]
 impl Pages for FolderPages {
-    async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
+    async fn next(&mut self) -> Result<Option<EntryPage>> {
+        if let Some(entries) = self.first.take() {
+            return Ok(Some(EntryPage { entries, left_out: 0 }));
         }
-        let Some(entries) = self.rest.take() else { return Ok(None) };
-        let (page, rest) = self.disk.run(Cost::Large, move || page(entries)).await?;
+        let Some(rest) = self.rest.take() else { return Ok(None) };
+        let (entries, rest) = self.disk.run(Cost::Large, move || page(rest)).await?;
         self.rest = rest;
-        Ok(Some(page))
+        Ok(Some(EntryPage { entries, left_out: 0 }))
     }
 }
 

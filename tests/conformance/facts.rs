@@ -1,0 +1,157 @@
+//! A store that does not say all that is to be known of an object, says it in another way, or gives other bytes than it
+//! was asked for.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use axum::http::response::Parts;
+use axum::http::{Response, StatusCode};
+use bucketport::storage::{Error, Existing, UploadMode};
+use bytes::Bytes;
+use futures::stream;
+
+use crate::data::body;
+use crate::faults::run;
+use crate::fixture::PART;
+use crate::server::{Call, Edit, Fault};
+
+const ALWAYS: usize = 10_000;
+
+fn streamed(parts: Parts, body: Bytes) -> Response<Body> {
+    Response::from_parts(parts, Body::from_stream(stream::iter([Ok::<_, std::io::Error>(body)])))
+}
+
+fn without_length(mut parts: Parts, body: Bytes) -> Response<Body> {
+    parts.headers.remove(CONTENT_LENGTH);
+    streamed(parts, body)
+}
+
+fn without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+    parts.headers.remove(ETAG);
+    Response::from_parts(parts, body.into())
+}
+
+fn with_weak_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+    if let Some(etag) = parts.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+        let weak = format!("W/{etag}").parse().expect("plain text");
+        parts.headers.insert(ETAG, weak);
+    }
+    Response::from_parts(parts, body.into())
+}
+
+fn with_bare_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+    if let Some(etag) = parts.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
+        let bare = etag.trim_matches('"').parse().expect("plain text");
+        parts.headers.insert(ETAG, bare);
+    }
+    Response::from_parts(parts, body.into())
+}
+
+fn without_time(mut parts: Parts, body: Bytes) -> Response<Body> {
+    parts.headers.remove(LAST_MODIFIED);
+    Response::from_parts(parts, body.into())
+}
+
+fn with_odd_time(mut parts: Parts, body: Bytes) -> Response<Body> {
+    parts.headers.insert(LAST_MODIFIED, "last week".parse().expect("plain text"));
+    Response::from_parts(parts, body.into())
+}
+
+const EDITS: [(&str, Edit); 6] = [
+    ("no length", without_length),
+    ("no etag", without_etag),
+    ("weak etag", with_weak_etag),
+    ("bare etag", with_bare_etag),
+    ("no time", without_time),
+    ("odd time", with_odd_time),
+];
+
+/// Every operation, on files of one part and of several, when one kind of answer or each of them lacks something.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_said_is_not_needed() {
+    run(async |fixture, faults| {
+        let (small, large) = (body(100, 1), body(3 * PART, 2));
+        for (what, edit) in EDITS {
+            for calls in [&[Call::Get][..], &[Call::Head], &[Call::Get, Call::Head, Call::Put]] {
+                fixture.put("small", &small).await;
+                fixture.put("large", &large).await;
+                for call in calls {
+                    faults.add(*call, 0, ALWAYS, Fault::Edited(edit));
+                }
+                let context = format!("{what} of {calls:?}");
+                for (name, content) in [("small", &small), ("large", &large)] {
+                    let got = fixture.download(name, 0).await.expect(&context);
+                    assert!(got == content[..], "{context}: {name} is another");
+                    let rest = fixture.download(name, 50).await.expect(&context);
+                    assert!(rest == content[50..], "{context}: the rest of {name} is another");
+                    let entry = fixture.store().stat(&fixture.path(name)).await.expect(&context);
+                    assert_eq!(entry.size(), content.len() as u64, "{context}");
+                }
+                fixture.upload("small", UploadMode::Append, &body(10, 3)).await.expect(&context);
+                fixture.put("new", &body(10, 4)).await;
+                let (from, to) = (fixture.path("small"), fixture.path("moved"));
+                fixture.store().rename(&from, &to, Existing::Replace).await.expect(&context);
+                faults.clear();
+                fixture.assert_holds("moved", &[&small[..], &body(10, 3)].concat()).await;
+                fixture.assert_missing("small").await;
+                fixture.store().delete(&to).await.expect("there");
+            }
+        }
+    })
+    .await;
+}
+
+/// The old bytes must not be joined with those of another file, whatever the server says of either.
+#[tokio::test]
+async fn an_append_to_what_changed_is_refused_without_etags() {
+    run(async |fixture, faults| {
+        fixture.put("file", &body(100, 1)).await;
+        let planned =
+            fixture.store().plan_upload(&fixture.path("file"), UploadMode::Append).await.expect("there");
+        fixture.put("file", &body(101, 2)).await;
+        faults.add(Call::Head, 0, ALWAYS, Fault::Edited(without_etag));
+        let (data, _seen) = crate::data::FakeData::uploads(crate::data::in_odd_chunks(&body(10, 3)));
+        let result = planned.run(data, &bucketport::data::Abort::new()).await;
+        faults.clear();
+        assert!(matches!(result, Err(Error::Changed)), "{result:?}");
+        fixture.assert_holds("file", &body(101, 2)).await;
+    })
+    .await;
+}
+
+/// A server that knows no ranges sends everything; that must not pass for a part of it.
+#[tokio::test]
+async fn a_range_that_is_another_fails() {
+    fn whole(mut parts: Parts, body: Bytes) -> Response<Body> {
+        parts.status = StatusCode::OK;
+        parts.headers.remove("content-range");
+        Response::from_parts(parts, body.into())
+    }
+    fn another(mut parts: Parts, body: Bytes) -> Response<Body> {
+        let another = "bytes 0-9/100".parse().expect("plain text");
+        if parts.headers.contains_key("content-range") {
+            parts.headers.insert("content-range", another);
+        }
+        Response::from_parts(parts, body.into())
+    }
+    fn short(mut parts: Parts, body: Bytes) -> Response<Body> {
+        parts.headers.remove(CONTENT_LENGTH);
+        let short = body.slice(..body.len() - 1);
+        streamed(parts, short)
+    }
+    run(async |fixture, faults| {
+        let content = body(3 * PART, 1);
+        fixture.put("file", &content).await;
+        let edits: [(&str, Edit); 3] = [("whole", whole), ("another", another), ("short", short)];
+        for (name, edit) in edits {
+            // From the beginning the first answer is whole and the others are ranges; from 50 on all are.
+            for (offset, skip) in [(0, 1), (50, 0)] {
+                faults.add(Call::Get, skip, ALWAYS, Fault::Edited(edit));
+                let result = fixture.download("file", offset).await;
+                faults.clear();
+                assert!(result.is_err(), "{name} from {offset} passes");
+            }
+        }
+        fixture.assert_holds("file", &content).await;
+    })
+    .await;
+}
