@@ -12,6 +12,7 @@ use super::value::{OptionText, span};
 
 /// `[stores.NAME]`.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct StoreConfig {
     /// What kind of store it is, which bucket, and the prefix inside it. The scheme is a known one; a `file:`
     /// URL is an absolute path, and every scheme but `file` and `memory` names a bucket or container.
