@@ -184,6 +184,21 @@ impl Charge {
         }
     }
 
+    /// A charge of its own for `bytes` of it, which it must have.
+    pub(super) fn split(&mut self, bytes: usize) -> Self {
+        self.bytes -= bytes;
+        let mut apart = self.budget.charge();
+        apart.bytes = bytes;
+        apart
+    }
+
+    /// Gives back all but `bytes`, if it has more.
+    pub(super) fn shrink(&mut self, bytes: usize) {
+        let surplus = self.bytes.saturating_sub(bytes);
+        self.bytes -= surplus;
+        self.budget.give_back(self.id, surplus, false);
+    }
+
     /// Takes `bytes` more if that much is free and nobody waits.
     pub fn try_grow(&mut self, bytes: usize) -> bool {
         let mut state = self.budget.lock();
@@ -320,6 +335,23 @@ mod tests {
         assert_eq!(used(&budget), 0);
         assert!(budget.lock().waiting.is_empty());
         assert!(budget.lock().overdrawing.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_needed_goes_to_who_waits() {
+        let budget = budget(100);
+        let (mut large, mut overdrawing, mut waiting) = (budget.charge(), budget.charge(), budget.charge());
+        large.grow(100).await;
+        overdrawing.grow(1).await;
+        let mut waits = Box::pin(waiting.grow(50));
+        assert!((&mut waits).now_or_never().is_none());
+        large.shrink(200);
+        assert!((&mut waits).now_or_never().is_none());
+        large.shrink(40);
+        assert!((&mut waits).now_or_never().is_some());
+        drop(waits);
+        drop((large, overdrawing, waiting));
+        assert_eq!(used(&budget), 0);
     }
 
     #[tokio::test]

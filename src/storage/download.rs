@@ -4,13 +4,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::budget::Charge;
+use super::budget::{Budget, Buffer, Charge, LARGEST_BUFFER};
 use super::driver::{Body, Chunk, Get, Memory, Ranges, Version};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::store::Store;
+
+/// The smallest range that is asked for while memory is short: the less each download holds the more can go on.
+const SMALLEST_RANGE: usize = 2 * 1024 * 1024;
 
 /// A download in progress; dropping it ends its requests.
 #[derive(Debug)]
@@ -58,6 +62,8 @@ struct RangeReader {
     version: Option<Version>,
     first: Option<Box<dyn Body>>,
     first_left: u64,
+    /// How far the first body was read.
+    position: u64,
     ranges: Ranges,
     next: u64,
     end: u64,
@@ -94,8 +100,9 @@ impl RangeReader {
             version,
             first: Some(first),
             first_left,
+            position: range.start,
             // Where there are none, nothing is left for them either.
-            ranges: ranges.unwrap_or(Ranges { size: 0, window: 0 }),
+            ranges: ranges.unwrap_or(Ranges { size: 0, window: 0, beside: 0 }),
             next: range.start + first_left,
             end: range.end,
             in_flight: VecDeque::new(),
@@ -106,7 +113,9 @@ impl RangeReader {
     async fn next(&mut self) -> Result<Option<Chunk>> {
         if self.first_left > 0 {
             self.read_ahead();
-            return self.next_of_first().await.map(Some);
+            if let Some(chunk) = self.next_of_first().await? {
+                return Ok(Some(chunk));
+            }
         }
         // Ends the first request; its connection is of no more use if bytes are left in it.
         self.first = None;
@@ -114,12 +123,13 @@ impl RangeReader {
             if let Some(chunk) = self.ready.pop_front() {
                 return Ok(Some(chunk));
             }
-            if self.in_flight.is_empty() && self.next < self.end {
-                let mut charge = self.store.budget.charge();
-                charge.grow(self.step()).await;
-                self.request(charge);
-            }
             self.read_ahead();
+            if self.in_flight.is_empty() && self.next < self.end {
+                let step = self.step().min(SMALLEST_RANGE);
+                let mut charge = self.store.budget.charge();
+                charge.grow(step + self.beside(step)).await;
+                self.request(step, charge);
+            }
             match self.in_flight.pop_front() {
                 None => return Ok(None),
                 Some(range) => self.ready = range.await.map_err(Error::task_lost)??,
@@ -127,31 +137,51 @@ impl RangeReader {
         }
     }
 
-    async fn next_of_first(&mut self) -> Result<Chunk> {
+    /// The next piece of the first body; none if it broke, and ranges are to go on from there.
+    async fn next_of_first(&mut self) -> Result<Option<Chunk>> {
         let first = self.first.as_mut().ok_or(Error::Changed)?;
-        let mut chunk = first.next().await?.ok_or(Error::Changed)?;
+        let mut chunk = match first.next().await {
+            Ok(chunk) => chunk.ok_or(Error::Changed)?,
+            // Its own retries end a few minutes after it began, which a slow client may take for it.
+            Err(Error::Store(error)) if self.version.is_some() && self.ranges.window > 0 => {
+                tracing::debug!(path = %self.path, error = &error as &dyn std::error::Error, "goes on in ranges");
+                self.next = self.position;
+                self.first_left = 0;
+                self.in_flight.clear();
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         chunk.bytes.truncate(usize::try_from(self.first_left).unwrap_or(usize::MAX));
         self.first_left -= chunk.bytes.len() as u64;
-        Ok(chunk)
+        self.position += chunk.bytes.len() as u64;
+        Ok(Some(chunk))
     }
 
     fn step(&self) -> usize {
         usize::try_from(self.end - self.next).unwrap_or(usize::MAX).min(self.ranges.size)
     }
 
+    /// What a request of `step` bytes takes beside them.
+    fn beside(&self, step: usize) -> usize {
+        self.ranges.beside.min(step)
+    }
+
     /// Requests further ranges, as far as the window and what is free in the budget go.
     fn read_ahead(&mut self) {
         while self.next < self.end && self.in_flight.len() < self.ranges.window {
+            let step = self.step();
             let mut charge = self.store.budget.charge();
-            if !charge.try_grow(self.step()) {
+            if !charge.try_grow(step + self.beside(step)) {
                 break;
             }
-            self.request(charge);
+            self.request(step, charge);
         }
     }
 
-    fn request(&mut self, charge: Charge) {
-        let range = self.next..self.next + self.step() as u64;
+    /// Requests the next `step` bytes; `charge` covers them and what the request takes beside them.
+    fn request(&mut self, step: usize, mut charge: Charge) {
+        let range = self.next..self.next + step as u64;
         self.next = range.end;
         let get = Get {
             from: range.start,
@@ -161,16 +191,64 @@ impl RangeReader {
             memory: Memory::Callers,
         };
         let (store, path) = (Arc::clone(&self.store), self.path.clone());
-        let charge = Arc::new(charge);
+        let beside = charge.split(self.beside(step));
         let request = async move {
+            let _beside = beside;
             let mut body = store.driver.get(&path, get).await?.body;
-            let (mut chunks, mut held) = (VecDeque::new(), 0);
+            let mut kept = Kept::new(&store.budget, step, charge);
             while let Some(Chunk { bytes, .. }) = body.next().await? {
-                held += bytes.len() as u64;
-                chunks.push_back(Chunk { bytes, _charge: Some(Arc::clone(&charge)) });
+                kept.add(&bytes)?;
             }
-            if held == range.end - range.start { Ok(chunks) } else { Err(Error::Changed) }
+            kept.finish()
         };
         self.in_flight.push_back(AbortOnDropHandle::new(self.store.shutdown.runtime().spawn(request)));
+    }
+}
+
+/// The bytes of a range. They are copied: the HTTP client's pieces are slices of far larger buffers, each of which a piece
+/// would keep alive until the client has taken it.
+struct Kept {
+    budget: Arc<Budget>,
+    charge: Arc<Charge>,
+    buffer: Buffer,
+    full: VecDeque<Chunk>,
+    /// Bytes that are still to come.
+    left: usize,
+}
+
+impl Kept {
+    fn new(budget: &Arc<Budget>, left: usize, charge: Charge) -> Self {
+        let (budget, charge) = (Arc::clone(budget), Arc::new(charge));
+        Self { budget, charge, buffer: Buffer::default(), full: VecDeque::new(), left }
+    }
+
+    /// Fails for more than was charged: a server may give more than it was asked for.
+    fn add(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            if !self.buffer.has_room() {
+                let size = self.left.min(LARGEST_BUFFER);
+                self.next_buffer(self.budget.buffer(size));
+            }
+            let room = self.buffer.bytes_mut();
+            let fits = bytes.len().min(room.capacity() - room.len());
+            self.left = self.left.checked_sub(fits).filter(|_| fits > 0).ok_or(Error::Changed)?;
+            room.extend_from_slice(&bytes[..fits]);
+            bytes = &bytes[fits..];
+        }
+        Ok(())
+    }
+
+    /// All of it. Fails if something is missing.
+    fn finish(mut self) -> Result<VecDeque<Chunk>> {
+        self.next_buffer(Buffer::default());
+        if self.left == 0 { Ok(self.full) } else { Err(Error::Changed) }
+    }
+
+    fn next_buffer(&mut self, next: Buffer) {
+        let filled = std::mem::replace(&mut self.buffer, next);
+        if !filled.as_ref().is_empty() {
+            let bytes = Bytes::from_owner(filled);
+            self.full.push_back(Chunk { bytes, _charge: Some(Arc::clone(&self.charge)) });
+        }
     }
 }

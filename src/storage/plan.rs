@@ -114,7 +114,8 @@ impl PlannedDownload {
             }
             Err(error) => {
                 data.reset();
-                Err(error)
+                // Bytes of one version have gone out already.
+                Err(if matches!(error, Error::Changed) { Error::Replaced } else { error })
             }
         }
     }

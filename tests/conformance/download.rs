@@ -61,7 +61,7 @@ pub(crate) async fn is_one_version_when_replaced(fixture: &Fixture) {
                 assert!(seen.finished);
             }
             Err(error) => {
-                assert!(matches!(error, bucketport::storage::Error::Changed), "{error:?}");
+                assert!(matches!(error, bucketport::storage::Error::Replaced), "{error:?}");
                 assert_same(&seen.received, &wanted[..seen.received.len()], "a part of the old version");
                 assert!(seen.reset && !seen.finished);
             }

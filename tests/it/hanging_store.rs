@@ -127,3 +127,19 @@ fn a_session_ends_with_its_client() {
         }
     }
 }
+
+/// In a container the metadata service of the machine is often out of reach, and says nothing instead of no.
+#[test]
+fn credentials_that_do_not_come_are_named_and_not_waited_for() {
+    let silent = TroubledS3::start(Trouble::Silent);
+    let options = silent
+        .options()
+        .into_iter()
+        .filter(|(name, _)| !["aws_access_key_id", "aws_secret_access_key"].contains(&name.as_str()));
+    let metadata = ("aws_metadata_endpoint".to_owned(), silent.url());
+    let gateway = Setup::default().ports(60).at("s3://bucket", options.chain([metadata]).collect()).start();
+    let begun = Instant::now();
+    gateway.login().refused("SIZE x", 451);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    gateway.wait_for_log("EC2 instance metadata service does not answer");
+}

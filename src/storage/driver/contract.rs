@@ -222,6 +222,8 @@ pub(in crate::storage) struct Ranges {
     pub(in crate::storage) size: usize,
     /// Requests on their way at once.
     pub(in crate::storage) window: usize,
+    /// Bytes of memory that a request takes beside the range, until it has arrived.
+    pub(in crate::storage) beside: usize,
 }
 
 /// What must hold of the target when an upload is made to appear.

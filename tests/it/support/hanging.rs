@@ -32,10 +32,14 @@ impl TroubledS3 {
         Self { address }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// What a client needs beside the URL, in `object_store`'s option names.
     pub(crate) fn options(&self) -> Vec<(String, String)> {
         [
-            ("aws_endpoint", format!("http://{}", self.address)),
+            ("aws_endpoint", self.url()),
             ("aws_allow_http", "true".to_owned()),
             ("aws_region", "us-east-1".to_owned()),
             ("aws_access_key_id", "x".to_owned()),

@@ -14,7 +14,7 @@ use super::upload::{CloudDestination, part_size, unconditional};
 use super::wire::Unsaid;
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
-use crate::storage::budget::Budget;
+use crate::storage::budget::{Budget, Charge};
 use crate::storage::driver::contract::{
     Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed,
     Version,
@@ -24,6 +24,10 @@ use crate::storage::path::StorePath;
 
 /// S3 copies up to 5 GiB in one request, and `object_store` has no other copy.
 const LARGEST_COPY: u64 = 5 * 1024 * 1024 * 1024;
+
+/// What a body holds while it waits for its reader: the HTTP client reads up to 400 KiB at once, and a piece that it has
+/// handed out keeps such a buffer alive beside the next one.
+const READ_AHEAD: usize = 1024 * 1024;
 
 /// A client of `object_store`.
 #[derive(Clone)]
@@ -67,7 +71,8 @@ impl Driver for Bucket {
     }
 
     fn ranges(&self) -> Option<Ranges> {
-        Some(Ranges { size: part_size(&self.transfer), window: self.transfer.download_concurrency })
+        let size = part_size(&self.transfer);
+        Some(Ranges { size, window: self.transfer.download_concurrency, beside: READ_AHEAD })
     }
 
     async fn probe(&self, root: &StorePath) -> Result<()> {
@@ -92,6 +97,13 @@ impl Driver for Bucket {
             if_match: get.version.as_ref().map(|version| version.0.clone()),
             ..GetOptions::default()
         };
+        let mut charge = match get.memory {
+            Memory::Charged => Some(self.budget.charge()),
+            Memory::Callers => None,
+        };
+        if let Some(charge) = &mut charge {
+            charge.grow(READ_AHEAD).await;
+        }
         let result = self.objects.get_opts(path.as_path(), options).await?;
         let meta = self.meta(path, unsaid(&result), &result.meta).await?;
         // Some servers ignore `If-Match`; s3s-fs is one. What has no version cannot be told apart.
@@ -99,7 +111,11 @@ impl Driver for Bucket {
             return Err(Error::Changed);
         }
         let range = if whole { 0..meta.size } else { result.range.clone() };
-        let body = Box::new(CloudBody::new(result, get.memory, Arc::clone(&self.budget)));
+        if let Some(charge) = &mut charge {
+            let length = range.end.saturating_sub(range.start);
+            charge.shrink(usize::try_from(length).unwrap_or(usize::MAX));
+        }
+        let body = Box::new(CloudBody { stream: result.into_stream(), charge: charge.map(Arc::new) });
         Ok(Got { meta, range, body })
     }
 
@@ -190,29 +206,13 @@ fn unsaid(result: &GetResult) -> Unsaid {
 /// The body of one answer.
 struct CloudBody {
     stream: BoxStream<'static, object_store::Result<Bytes>>,
-    memory: Memory,
-    budget: Arc<Budget>,
-}
-
-impl CloudBody {
-    fn new(result: GetResult, memory: Memory, budget: Arc<Budget>) -> Self {
-        Self { stream: result.into_stream(), memory, budget }
-    }
+    charge: Option<Arc<Charge>>,
 }
 
 #[async_trait]
 impl Body for CloudBody {
     async fn next(&mut self) -> Result<Option<Chunk>> {
         let Some(bytes) = self.stream.next().await else { return Ok(None) };
-        let bytes = bytes?;
-        let charge = match self.memory {
-            Memory::Charged => {
-                let mut charge = self.budget.charge();
-                charge.grow(bytes.len()).await;
-                Some(Arc::new(charge))
-            }
-            Memory::Callers => None,
-        };
-        Ok(Some(Chunk { bytes, _charge: charge }))
+        Ok(Some(Chunk { bytes: bytes?, _charge: self.charge.clone() }))
     }
 }
