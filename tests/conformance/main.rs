@@ -25,6 +25,7 @@ mod foreign;
 mod list;
 mod listings;
 mod local;
+mod matrix;
 mod memory;
 mod model;
 mod name;
