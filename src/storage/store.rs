@@ -86,6 +86,8 @@ impl Store {
     /// once more.
     async fn delete_surely(&self, path: &StorePath) -> Result<()> {
         match self.driver.delete(path).await {
+            // It was there just now: what is not found is what a request whose answer was lost has deleted. Google says so.
+            Err(Error::NotFound) => Ok(()),
             Err(Error::Store(error)) => match self.driver.head(path).await {
                 Err(Error::NotFound) => Ok(()),
                 Ok(_) => self.driver.delete(path).await,

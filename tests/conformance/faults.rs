@@ -13,9 +13,18 @@ use crate::server::{Call, Fault, Faults};
 
 /// Runs a case on both S3 servers.
 pub(crate) async fn run(case: impl AsyncFn(&Fixture, &Faults)) {
-    for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
+    run_on([Fixture::on_s3().await, Fixture::on_s3_flat().await], case).await;
+}
+
+/// Runs a case on every server that can be made to fail: what it asks for has nothing to do with S3.
+pub(crate) async fn run_everywhere(case: impl AsyncFn(&Fixture, &Faults)) {
+    run_on([Fixture::on_s3().await, Fixture::on_s3_flat().await, Fixture::on_gcs().await], case).await;
+}
+
+async fn run_on<const N: usize>(fixtures: [Option<Fixture>; N], case: impl AsyncFn(&Fixture, &Faults)) {
+    for fixture in fixtures {
         let fixture = fixture.expect("always there");
-        let faults = Arc::clone(&fixture.server().expect("S3").faults);
+        let faults = Arc::clone(fixture.faults());
         case(&fixture, &faults).await;
         fixture.finish(Ok(())).await;
     }
@@ -33,7 +42,7 @@ const CALLS: [(Call, usize, usize); 6] = [
 
 #[tokio::test]
 async fn what_passes_is_retried() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for (call, size, skip) in CALLS {
             let before = faults.count(call);
             fixture.put("counted", &body(size, 2)).await;
@@ -54,7 +63,7 @@ async fn what_passes_is_retried() {
 
 #[tokio::test]
 async fn what_stays_is_reported() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let old = body(10, 1);
         fixture.put("old", &old).await;
         for (call, size, skip) in CALLS {
@@ -78,7 +87,7 @@ async fn what_stays_is_reported() {
 /// A part fails while the client is silent: the upload does not wait for the client to find out.
 #[tokio::test]
 async fn a_failed_part_ends_the_upload_at_once() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         faults.add(Call::PutPart, 0, 1, Fault::Status(403));
         let script = vec![Step::Send(body(PART + 1, 1)), Step::StayForever];
         let upload = fixture.upload_script("new", UploadMode::Replace, script);
@@ -91,7 +100,7 @@ async fn a_failed_part_ends_the_upload_at_once() {
 
 #[tokio::test]
 async fn a_store_that_hangs_does_not_hold_up_an_abort() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for (call, size) in [(Call::PutPart, PART + 1), (Call::PutPart, 7 * PART)] {
             faults.add(call, 0, 4, Fault::Hang);
             let planned = fixture
@@ -122,7 +131,7 @@ async fn a_store_that_hangs_does_not_hold_up_an_abort() {
 /// The store has made the multipart upload but its answer is on the way when the client gives up.
 #[tokio::test]
 async fn an_abort_while_a_multipart_upload_is_created_leaves_none() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for dropped in [false, true] {
             let go = Arc::new(Notify::new());
             faults.add(Call::CreateMultipart, 0, 1, Fault::AnswerAfter(Arc::clone(&go)));
@@ -137,8 +146,7 @@ async fn an_abort_while_a_multipart_upload_is_created_leaves_none() {
                 let abort = abort.clone();
                 async move { planned.run(data, &abort).await }
             });
-            let server = fixture.server().expect("S3");
-            while server.open_uploads() == 0 {
+            while fixture.open_uploads() == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             if dropped {
@@ -170,7 +178,7 @@ async fn a_refused_abort_is_left_to_the_lifecycle_rules() {
 
 #[tokio::test]
 async fn a_download_that_fails_is_reset() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let bytes = body(7 * PART, 1);
         fixture.put("file", &bytes).await;
         faults.add(Call::Get, 1, 1, Fault::Status(503));
@@ -188,7 +196,7 @@ async fn a_download_that_fails_is_reset() {
 
 #[tokio::test]
 async fn a_rename_that_fails_loses_nothing() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         fixture.put("from", &body(10, 1)).await;
         let (from, to) = (fixture.path("from"), fixture.path("to"));
         for call in [Call::Head, Call::Copy, Call::Delete] {

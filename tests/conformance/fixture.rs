@@ -19,7 +19,8 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::data::{FakeData, Step, assert_same, in_odd_chunks};
-use crate::server::{ACCESS_KEY, BUCKET, SECRET_KEY, Server};
+use crate::gcs::GcsServer;
+use crate::server::{ACCESS_KEY, BUCKET, Faults, SECRET_KEY, Server};
 
 /// The smallest that S3 takes.
 pub(crate) const PART: usize = 5 * 1024 * 1024;
@@ -31,6 +32,7 @@ enum Place {
     Memory,
     Local(TempDir),
     S3(Server),
+    Gcs(GcsServer),
     Endpoint { url: String, options: BTreeMap<String, SecretString> },
 }
 
@@ -64,6 +66,12 @@ impl Fixture {
     /// An S3 server with flat keys.
     pub(crate) async fn on_s3_flat() -> Option<Self> {
         Some(Self::open(Arc::new(Place::S3(Server::flat().await)), MEMORY, ""))
+    }
+
+    /// Google Cloud Storage.
+    pub(crate) async fn on_gcs() -> Option<Self> {
+        let place = Place::Gcs(GcsServer::start().await);
+        Some(Self::open(Arc::new(place), MEMORY, ""))
     }
 
     /// The endpoint that the environment names, if it names one.
@@ -146,6 +154,24 @@ impl Fixture {
         }
     }
 
+    /// What may be made to happen to the requests to a server of ours.
+    pub(crate) fn faults(&self) -> &Arc<Faults> {
+        match &*self.place {
+            Place::S3(server) => &server.faults,
+            Place::Gcs(server) => &server.faults,
+            Place::Memory | Place::Local(_) | Place::Endpoint { .. } => panic!("no server of ours"),
+        }
+    }
+
+    /// Multipart uploads that a server of ours holds open.
+    pub(crate) fn open_uploads(&self) -> usize {
+        match &*self.place {
+            Place::S3(server) => server.open_uploads(),
+            Place::Gcs(server) => server.open_uploads(),
+            Place::Memory | Place::Local(_) | Place::Endpoint { .. } => 0,
+        }
+    }
+
     /// The folder of a local store.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match &*self.place {
@@ -159,7 +185,7 @@ impl Fixture {
         match &*self.place {
             Place::Local(_) => true,
             Place::S3(server) => server.bucket().is_none(),
-            Place::Memory | Place::Endpoint { .. } => false,
+            Place::Memory | Place::Gcs(_) | Place::Endpoint { .. } => false,
         }
     }
 
@@ -255,9 +281,10 @@ impl Fixture {
     pub(crate) async fn assert_nothing_left(&self) {
         assert!(self.shutdown.work_done(Duration::from_secs(20)).await, "the clean-up never ended");
         match &*self.place {
-            Place::S3(server) => assert_eq!(server.open_uploads(), 0, "multipart uploads stay open"),
             Place::Local(folder) => assert_eq!(staged(folder.path()), [""; 0].map(PathBuf::from)),
-            Place::Memory | Place::Endpoint { .. } => {}
+            Place::S3(_) | Place::Gcs(_) | Place::Memory | Place::Endpoint { .. } => {
+                assert_eq!(self.open_uploads(), 0, "multipart uploads stay open");
+            }
         }
         // A request that was given up frees its memory when its task has ended.
         for _ in 0..500 {
@@ -313,6 +340,10 @@ impl Fixture {
     }
 }
 
+/// A service account that asks nobody for a token.
+const NO_ACCOUNT: &str =
+    r#"{"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": true}"#;
+
 impl Place {
     fn address(&self) -> (String, BTreeMap<String, SecretString>) {
         match self {
@@ -328,6 +359,14 @@ impl Place {
                 ];
                 let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
                 (format!("s3://{BUCKET}/pre/fix"), options.collect())
+            }
+            Self::Gcs(server) => {
+                let options = [
+                    ("google_base_url", server.url()),
+                    ("google_service_account_key", NO_ACCOUNT.to_owned()),
+                ];
+                let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
+                (format!("gs://{BUCKET}/pre/fix"), options.collect())
             }
             Self::Endpoint { url, options } => (url.clone(), options.clone()),
         }

@@ -7,7 +7,7 @@ use bucketport::storage::{Error, Existing, Result, UploadMode};
 use bytes::Bytes;
 
 use crate::data::{FakeData, body, in_odd_chunks};
-use crate::faults::run;
+use crate::faults::{run, run_everywhere};
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault};
 
@@ -114,7 +114,7 @@ async fn a_copy_that_was_not_done_loses_nothing() {
 
 #[tokio::test]
 async fn a_rename_whose_answers_are_lost_is_done() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for call in [Call::Copy, Call::Delete] {
             for fault in [Fault::DoneBut(500), Fault::DoneBut(200), Fault::DoneThenReset] {
                 fixture.put("to", &body(20, 1)).await;
@@ -132,7 +132,7 @@ async fn a_rename_whose_answers_are_lost_is_done() {
 /// What the client hears of a whole file must not make it send the file again; with APPE it would be there twice.
 #[tokio::test]
 async fn an_upload_whose_answer_is_lost_is_done() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for (call, size) in COMMITS {
             for mode in MODES {
                 for fault in [Fault::DoneBut(500), Fault::DoneBut(200), Fault::DoneThenReset] {
@@ -150,7 +150,7 @@ async fn an_upload_whose_answer_is_lost_is_done() {
 
 #[tokio::test]
 async fn an_upload_that_was_not_done_is_reported() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for (call, size) in COMMITS {
             for mode in MODES {
                 for (kind, answer) in [("empty", ""), ("error", OPERATION_ABORTED)] {
@@ -169,7 +169,7 @@ async fn an_upload_that_was_not_done_is_reported() {
 
 #[tokio::test]
 async fn a_conflict_that_passes_is_retried() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         for (kind, answer) in [("aborted", OPERATION_ABORTED), ("conditional", CONDITIONAL_CONFLICT)] {
             for mode in MODES {
                 let name = format!("{kind} {mode:?}");
@@ -186,7 +186,7 @@ async fn a_conflict_that_passes_is_retried() {
 /// Devices drop a file when they hear that its name is taken.
 #[tokio::test]
 async fn a_conflict_that_stays_is_no_name_taken() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let calls = [
             (Call::Put, 100),
             (Call::CreateMultipart, 2 * PART),
@@ -213,7 +213,7 @@ async fn a_conflict_that_stays_is_no_name_taken() {
 /// Another file appears under the name between the HEAD and the PUT, and the PUT's first answer says nothing of it.
 #[tokio::test]
 async fn a_create_loses_to_a_rival_whatever_it_hears_first() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let first = [Fault::Status(500), Fault::Answer(409, CONDITIONAL_CONFLICT), Fault::Status(412)];
         for (number, fault) in first.into_iter().enumerate() {
             let (name, rival) = (format!("taken {number}"), body(100, 1));
@@ -236,7 +236,7 @@ async fn a_create_loses_to_a_rival_whatever_it_hears_first() {
 
 #[tokio::test]
 async fn a_delete_is_done_when_the_file_is_gone() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let path = fixture.path("file");
         for (fault, times) in [
             (Fault::DoneBut(500), 1),
@@ -257,7 +257,7 @@ async fn a_delete_is_done_when_the_file_is_gone() {
 
 #[tokio::test]
 async fn a_delete_that_is_refused_is_reported() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         fixture.put("file", &body(10, 1)).await;
         faults.add(Call::Delete, 0, ALWAYS, Fault::Status(403));
         assert_err!(fixture.store().delete(&fixture.path("file")).await, Refused(_));
@@ -269,7 +269,7 @@ async fn a_delete_that_is_refused_is_reported() {
 /// `object_store` looks for these words in answers that say success and name the key.
 #[tokio::test]
 async fn names_that_read_like_errors_are_names() {
-    run(async |fixture, _| {
+    run_everywhere(async |fixture, _| {
         for size in [100, 2 * PART] {
             for (name, other) in [("InternalError.txt", "SlowDown/x"), ("SlowDown/x", "InternalError.txt")] {
                 for (seed, mode) in (1..).zip([UploadMode::Create, UploadMode::Replace]) {
@@ -305,7 +305,7 @@ async fn at_once<T>(what: &str, step: impl Future<Output = Result<T>>) {
 /// What stood at the new name before must be known, or it could be taken for the copy.
 #[tokio::test]
 async fn a_rename_onto_what_cannot_be_looked_at_loses_nothing() {
-    run(async |fixture, faults| {
+    run_everywhere(async |fixture, faults| {
         let (source, old) = (body(100, 1), body(100, 2));
         fixture.put("from", &source).await;
         fixture.put("to", &old).await;

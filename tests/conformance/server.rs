@@ -39,6 +39,10 @@ pub(crate) enum Call {
     Head,
     List,
     Delete,
+    /// GCS: an object in one streaming request.
+    Stream,
+    /// GCS: what the JSON API says of an object.
+    Item,
 }
 
 /// What happens to a request.
@@ -97,7 +101,8 @@ impl Faults {
         self.rules.lock().expect("not poisoned").clear();
     }
 
-    fn next(&self, call: Call) -> Option<Fault> {
+    /// What is to happen to the call that has just arrived.
+    pub(crate) fn next(&self, call: Call) -> Option<Fault> {
         self.calls.lock().expect("not poisoned").push(call);
         let mut rules = self.rules.lock().expect("not poisoned");
         let rule = rules.iter_mut().find(|rule| rule.call == call && rule.times > 0)?;
@@ -236,6 +241,7 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
         Call::CreateMultipart | Call::PutPart | Call::AbortMultipart | Call::List => {
             layer.service.call(request).await
         }
+        Call::Stream | Call::Item => unreachable!("not in S3's protocol"),
     };
     match fault {
         Some(Fault::AnswerAfter(go)) => go.notified().await,
@@ -261,7 +267,7 @@ impl Layer {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -293,17 +299,17 @@ fn classify(request: &Request) -> Call {
 }
 
 /// Takes the body, so that the client has sent everything.
-async fn take(request: Request) {
+pub(crate) async fn take(request: Request) {
     let _ = axum::body::to_bytes(request.into_body(), usize::MAX).await;
 }
 
-fn answer(code: u16, body: &'static str) -> Response<Body> {
+pub(crate) fn answer(code: u16, body: &'static str) -> Response<Body> {
     let status = StatusCode::from_u16(code).expect("a status code");
     Response::builder().status(status).body(Body::from(body)).expect("a plain answer")
 }
 
 /// A body that fails at once: the connection is closed before the head of the answer is sent.
-fn reset() -> Response<Body> {
+pub(crate) fn reset() -> Response<Body> {
     let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     Response::new(Body::from_stream(stream::iter([Err::<Bytes, _>(lost)])))
 }
