@@ -14,10 +14,10 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfi
 use secrecy::ExposeSecret;
 
 use super::budget::Budget;
-use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage, Wire};
+use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage, StreamedBucket, Wire, connect_gcs};
 use super::path::StorePath;
 use super::store::Store;
-use crate::config::{ConfigError, StoreConfig, TransferConfig};
+use crate::config::{ConfigError, StoreConfig, StoreDriver, TransferConfig};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
@@ -105,6 +105,7 @@ pub fn check(configured: &BTreeMap<String, StoreConfig>) -> Vec<ConfigError> {
 enum Backend {
     S3(object_store::aws::AmazonS3),
     Gcs(object_store::gcp::GoogleCloudStorage),
+    StreamedGcs(object_store::gcp::GoogleCloudStorage, unftp_sbe_gcs::CloudStorage),
     Azure(object_store::azure::MicrosoftAzure),
     Local(std::path::PathBuf),
     Memory,
@@ -123,6 +124,10 @@ impl Backend {
         Ok(match self {
             Self::S3(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
             Self::Gcs(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::StreamedGcs(client, uploads) => {
+                let bucket = Bucket::new(client.clone(), client, transfer, budget, shutdown);
+                Arc::new(StreamedBucket::new(bucket, uploads, shutdown))
+            }
             Self::Azure(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
             Self::Memory => {
                 let objects = InMemory::new();
@@ -187,14 +192,20 @@ fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>
             name,
             config
         ))),
-        ObjectStoreScheme::GoogleCloudStorage => Ok(Backend::Gcs(cloud!(
-            GoogleCloudStorageBuilder,
-            GoogleConfigKey,
-            [GoogleConfigKey::BaseUrl],
-            [] as [(GoogleConfigKey, &str); 0],
-            name,
-            config
-        ))),
+        ObjectStoreScheme::GoogleCloudStorage => {
+            let client = cloud!(
+                GoogleCloudStorageBuilder,
+                GoogleConfigKey,
+                [GoogleConfigKey::BaseUrl],
+                [] as [(GoogleConfigKey, &str); 0],
+                name,
+                config
+            );
+            Ok(match config.driver {
+                StoreDriver::ObjectStore => Backend::Gcs(client),
+                StoreDriver::UnftpSbeGcs => Backend::StreamedGcs(client, streamed_uploads(name, config)?),
+            })
+        }
         ObjectStoreScheme::MicrosoftAzure => Ok(Backend::Azure(cloud!(
             MicrosoftAzureBuilder,
             AzureConfigKey,
@@ -211,6 +222,20 @@ fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>
         ObjectStoreScheme::Memory => no_options(name, config).map(|()| Backend::Memory),
         _ => Err(vec![error_at(name, "url", "not the URL of a store that is supported")]),
     }
+}
+
+/// The second client of a bucket, with the options of the first, which have been found right.
+fn streamed_uploads(
+    name: &str,
+    config: &StoreConfig,
+) -> Result<unftp_sbe_gcs::CloudStorage, Vec<ConfigError>> {
+    let options = config.options.iter().filter_map(|(option, value)| {
+        Some((GoogleConfigKey::from_str(&option.to_ascii_lowercase()).ok()?, value.expose_secret()))
+    });
+    let builder = options
+        .fold(GoogleCloudStorageBuilder::from_env(), |builder, (key, value)| builder.with_config(key, value));
+    let bucket = config.url.host_str().unwrap_or_default();
+    connect_gcs(bucket, &builder).map_err(|error| vec![error_at(name, "driver", error)])
 }
 
 /// The path in the URL is the prefix of all keys, except for a local folder, where it is the folder itself.

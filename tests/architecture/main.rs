@@ -51,7 +51,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio::net", &["net", "control", "edge", "http", "app"]),
     ("toml", &["config"]),
     ("tracing_subscriber", &["logging"]),
-    ("unftp_core", &["control"]),
+    ("unftp_core", &["control", "storage"]),
+    ("unftp_sbe_gcs", &["storage"]),
 ];
 
 /// A file has one idea; a longer one has two.

@@ -32,7 +32,7 @@ enum Place {
     Memory,
     Local(TempDir),
     S3(Server),
-    Gcs(GcsServer),
+    Gcs(GcsServer, StoreDriver),
     Endpoint { url: String, options: BTreeMap<String, SecretString> },
 }
 
@@ -70,7 +70,13 @@ impl Fixture {
 
     /// Google Cloud Storage.
     pub(crate) async fn on_gcs() -> Option<Self> {
-        let place = Place::Gcs(GcsServer::start().await);
+        let place = Place::Gcs(GcsServer::start().await, StoreDriver::ObjectStore);
+        Some(Self::open(Arc::new(place), MEMORY, ""))
+    }
+
+    /// The same through `unftp-sbe-gcs`.
+    pub(crate) async fn on_gcs_streamed() -> Option<Self> {
+        let place = Place::Gcs(GcsServer::start().await, StoreDriver::UnftpSbeGcs);
         Some(Self::open(Arc::new(place), MEMORY, ""))
     }
 
@@ -113,7 +119,7 @@ impl Fixture {
             directory_marker: ".keep".to_owned(),
             overwrite: true,
             check_parents: false,
-            driver: StoreDriver::ObjectStore,
+            driver: place.driver(),
             fsync: false,
             equal_parts: false,
             resume_window: Duration::ZERO,
@@ -154,11 +160,19 @@ impl Fixture {
         }
     }
 
+    /// The Google Cloud Storage behind the store, if it is ours.
+    pub(crate) fn gcs(&self) -> Option<&GcsServer> {
+        match &*self.place {
+            Place::Gcs(server, _) => Some(server),
+            _ => None,
+        }
+    }
+
     /// What may be made to happen to the requests to a server of ours.
     pub(crate) fn faults(&self) -> &Arc<Faults> {
         match &*self.place {
             Place::S3(server) => &server.faults,
-            Place::Gcs(server) => &server.faults,
+            Place::Gcs(server, _) => &server.faults,
             Place::Memory | Place::Local(_) | Place::Endpoint { .. } => panic!("no server of ours"),
         }
     }
@@ -167,7 +181,7 @@ impl Fixture {
     pub(crate) fn open_uploads(&self) -> usize {
         match &*self.place {
             Place::S3(server) => server.open_uploads(),
-            Place::Gcs(server) => server.open_uploads(),
+            Place::Gcs(server, _) => server.open_uploads(),
             Place::Memory | Place::Local(_) | Place::Endpoint { .. } => 0,
         }
     }
@@ -185,7 +199,7 @@ impl Fixture {
         match &*self.place {
             Place::Local(_) => true,
             Place::S3(server) => server.bucket().is_none(),
-            Place::Memory | Place::Gcs(_) | Place::Endpoint { .. } => false,
+            Place::Memory | Place::Gcs(..) | Place::Endpoint { .. } => false,
         }
     }
 
@@ -282,7 +296,7 @@ impl Fixture {
         assert!(self.shutdown.work_done(Duration::from_secs(20)).await, "the clean-up never ended");
         match &*self.place {
             Place::Local(folder) => assert_eq!(staged(folder.path()), [""; 0].map(PathBuf::from)),
-            Place::S3(_) | Place::Gcs(_) | Place::Memory | Place::Endpoint { .. } => {
+            Place::S3(_) | Place::Gcs(..) | Place::Memory | Place::Endpoint { .. } => {
                 assert_eq!(self.open_uploads(), 0, "multipart uploads stay open");
             }
         }
@@ -345,6 +359,13 @@ const NO_ACCOUNT: &str =
     r#"{"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": true}"#;
 
 impl Place {
+    fn driver(&self) -> StoreDriver {
+        match self {
+            Self::Gcs(_, driver) => *driver,
+            Self::Memory | Self::Local(_) | Self::S3(_) | Self::Endpoint { .. } => StoreDriver::ObjectStore,
+        }
+    }
+
     fn address(&self) -> (String, BTreeMap<String, SecretString>) {
         match self {
             Self::Memory => ("memory:///".to_owned(), BTreeMap::new()),
@@ -360,7 +381,7 @@ impl Place {
                 let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
                 (format!("s3://{BUCKET}/pre/fix"), options.collect())
             }
-            Self::Gcs(server) => {
+            Self::Gcs(server, _) => {
                 let options = [
                     ("google_base_url", server.url()),
                     ("google_service_account_key", NO_ACCOUNT.to_owned()),

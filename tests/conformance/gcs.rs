@@ -46,6 +46,8 @@ struct Contents {
     uploads: BTreeMap<String, Open>,
     /// The last generation or upload that was made.
     last: u64,
+    /// Requests whose body broke off.
+    broken: usize,
 }
 
 #[derive(Clone)]
@@ -86,6 +88,11 @@ impl GcsServer {
     /// Multipart uploads that are neither completed nor aborted.
     pub(crate) fn open_uploads(&self) -> usize {
         self.bucket.contents().uploads.len()
+    }
+
+    /// Requests whose body did not end in order.
+    pub(crate) fn broken_bodies(&self) -> usize {
+        self.bucket.contents().broken
     }
 }
 
@@ -176,8 +183,10 @@ async fn serve(bucket: &GcsBucket, call: Call, request: Request) -> Served {
     };
     let headers = request.headers().clone();
     // A body that ends early is an error here, and then nothing is stored.
-    let body = to_bytes(request.into_body(), usize::MAX).await.map_err(|_| INVALID)?;
+    let body = to_bytes(request.into_body(), usize::MAX).await;
     let mut contents = bucket.contents();
+    contents.broken += usize::from(body.is_err());
+    let body = body.map_err(|_| INVALID)?;
     match call {
         Call::Stream => {
             contents.put(&key, body, HeaderMap::new());

@@ -1,5 +1,5 @@
 //! What every kind of store must do, as one suite that runs on each of them: memory, a local folder, S3 as `s3s-fs`
-//! and as a server with flat keys, Google Cloud Storage, and the endpoint in
+//! and as a server with flat keys, Google Cloud Storage through either driver, and the endpoint in
 //! `BUCKETPORT_CONFORMANCE_URL` if there is one.
 
 /// Fails unless the result is this error of `bucketport::storage`.
@@ -34,6 +34,7 @@ mod name;
 mod outcomes;
 mod refusals;
 mod rename;
+mod streamed;
 mod upload;
 
 /// Makes a test of every case for every store.
@@ -57,7 +58,7 @@ macro_rules! suite {
     };
 }
 
-suite! { on [on_memory on_local on_s3 on_s3_flat on_gcs on_endpoint] {
+suite! { on [on_memory on_local on_s3 on_s3_flat on_gcs on_gcs_streamed on_endpoint] {
     upload: sizes replaces creates creates_against_a_rival over_a_directory aborted_leaves_nothing
         aborted_leaves_the_old_file dropped_leaves_nothing aborted_leaves_no_directory;
     append: to_missing_empty_and_small to_several_parts from_an_offset from_an_offset_of_several_parts

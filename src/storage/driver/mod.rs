@@ -2,6 +2,7 @@
 
 mod cloud;
 mod contract;
+mod gcs;
 mod instrumented;
 mod local;
 mod memory;
@@ -12,6 +13,7 @@ pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
     Version,
 };
+pub(in crate::storage) use gcs::{StreamedBucket, connect as connect_gcs};
 pub(in crate::storage) use instrumented::Instrumented;
 pub(in crate::storage) use local::Folder;
 pub(in crate::storage) use memory::OnePage;
