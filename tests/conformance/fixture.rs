@@ -33,7 +33,7 @@ enum Place {
     Local(TempDir),
     S3(Server),
     Gcs(GcsServer, StoreDriver),
-    Endpoint { url: String, options: BTreeMap<String, SecretString> },
+    Endpoint { url: String, driver: StoreDriver, options: BTreeMap<String, SecretString> },
 }
 
 /// A store, and the directory in it that a case has for itself.
@@ -97,7 +97,12 @@ impl Fixture {
                 line.split_once('=').expect("BUCKETPORT_CONFORMANCE_OPTIONS holds lines key=value");
             (key.trim().to_owned(), SecretString::from(value.trim()))
         });
-        let place = Place::Endpoint { url, options: options.collect() };
+        let driver = match std::env::var("BUCKETPORT_CONFORMANCE_DRIVER").as_deref() {
+            Ok("unftp-sbe-gcs") => StoreDriver::UnftpSbeGcs,
+            Ok("object_store" | "") | Err(_) => StoreDriver::ObjectStore,
+            Ok(other) => panic!("BUCKETPORT_CONFORMANCE_DRIVER is {other}"),
+        };
+        let place = Place::Endpoint { url, driver, options: options.collect() };
         let home = format!("conformance-{:016x}", rand::random::<u64>());
         std::future::ready(Some(Self::open(Arc::new(place), MEMORY, &home))).await
     }
@@ -361,8 +366,8 @@ const NO_ACCOUNT: &str =
 impl Place {
     fn driver(&self) -> StoreDriver {
         match self {
-            Self::Gcs(_, driver) => *driver,
-            Self::Memory | Self::Local(_) | Self::S3(_) | Self::Endpoint { .. } => StoreDriver::ObjectStore,
+            Self::Gcs(_, driver) | Self::Endpoint { driver, .. } => *driver,
+            Self::Memory | Self::Local(_) | Self::S3(_) => StoreDriver::ObjectStore,
         }
     }
 
@@ -389,7 +394,7 @@ impl Place {
                 let options = options.into_iter().map(|(key, value)| (key.to_owned(), value.into()));
                 (format!("gs://{BUCKET}/pre/fix"), options.collect())
             }
-            Self::Endpoint { url, options } => (url.clone(), options.clone()),
+            Self::Endpoint { url, options, .. } => (url.clone(), options.clone()),
         }
     }
 }

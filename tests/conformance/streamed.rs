@@ -64,9 +64,12 @@ async fn the_body_of_an_upload_that_is_given_up_breaks_off() {
             assert_err!(running.await.expect("no panic"), Data(DataError::Aborted));
         }
         fixture.assert_nothing_left().await;
-        while server(&fixture).broken_bodies() == broken {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let breaking = async {
+            while server(&fixture).broken_bodies() == broken {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), breaking).await.expect("the body breaks off");
         fixture.assert_holds("file", &old).await;
     }
 }

@@ -106,8 +106,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_its_pieces_to_the_end_that_was_put_in() {
         let (feeder, mut feed) = feed();
-        let (fed, mut taken) = piece(&[b"one ", b"", b"two"]);
-        feeder.send(fed).await.expect("room");
+        let (one, mut taken) = piece(&[b"one ", b"", b"two"]);
+        feeder.send(one).await.expect("room");
         let mut start = [0; 5];
         feed.read_exact(&mut start).await.expect("there");
         assert_eq!(&start, b"one t");
@@ -127,8 +127,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_whose_feeder_is_gone_ends_in_an_error() {
         let (feeder, mut feed) = feed();
-        let (fed, _) = piece(&[b"some"]);
-        feeder.send(fed).await.expect("room");
+        let (one, _) = piece(&[b"some"]);
+        feeder.send(one).await.expect("room");
         drop(feeder);
         let mut read = Vec::new();
         let error = feed.read_to_end(&mut read).await.expect_err("not whole");
