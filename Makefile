@@ -15,6 +15,10 @@ IMAGE ?= bucketport:dev
 ARGS ?=
 CARGO_DENY_VERSION := 0.20.2
 UNFTP_VERSION := 0.16.0
+# MinIO's releases are not numbered as Go's modules are, so this is the commit.
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+FAKE_GCS_VERSION := v1.56.1
+AZURITE_VERSION := 3.37.0
 
 ##@ Run
 
@@ -73,15 +77,39 @@ deny: cargo-deny ## Licences, banned crates, sources, and known vulnerabilities 
 
 ##@ Measure
 
+CONFORMANCE_TOOLS := $(CURDIR)/target/conformance
+
 .PHONY: conformance
-conformance: build-tools ## The storage suite against the store in BUCKETPORT_CONFORMANCE_URL (see CONTRIBUTING.md)
-	@if [ -z "$${BUCKETPORT_CONFORMANCE_URL:-}" ]; then \
-	  echo 'Name the store, and its options as key=value lines, in the environment. The suite writes and deletes there:' >&2; \
-	  echo '  BUCKETPORT_CONFORMANCE_URL=s3://bucket/prefix \' >&2; \
-	  echo "  BUCKETPORT_CONFORMANCE_OPTIONS=\$$'aws_endpoint=…\\naws_access_key_id=…' make conformance" >&2; \
-	  exit 2; \
+conformance: build-tools $(if $(BUCKETPORT_CONFORMANCE_URL),,conformance-servers) ## The storage suite on every store that can be had here, or on the one in BUCKETPORT_CONFORMANCE_URL
+	@if [ -n "$${BUCKETPORT_CONFORMANCE_URL:-}" ]; then \
+	  $(CARGO) test --locked --test conformance -- --nocapture on_endpoint::; \
+	else \
+	  binary=$$($(CARGO) test --locked --test conformance --no-run --message-format=json | \
+	    sed -n 's/.*"executable":"\([^"]*conformance-[^"]*\)".*/\1/p'); \
+	  python3 tests/conformance/servers.py $(CONFORMANCE_TOOLS) "$$binary" $(ARGS); \
 	fi
-	$(CARGO) test --locked --release --test conformance -- --nocapture
+
+.PHONY: conformance-servers
+conformance-servers: $(CONFORMANCE_TOOLS)/bin/minio-$(MINIO_VERSION) $(CONFORMANCE_TOOLS)/bin/fake-gcs-server-$(FAKE_GCS_VERSION) \
+  $(CONFORMANCE_TOOLS)/azurite/.$(AZURITE_VERSION)
+	@$(call apt_unless,type curl python3 >/dev/null 2>&1,curl python3)
+
+# $(call go_install,MODULE@VERSION): builds a Go program below target/; the empty file beside it names the version.
+define go_install
+command -v go >/dev/null || { echo 'Go is missing: install it from https://go.dev/dl/, then try again.' >&2; exit 1; }; \
+GOBIN=$(CONFORMANCE_TOOLS)/bin go install $(1) && touch $@
+endef
+
+$(CONFORMANCE_TOOLS)/bin/minio-$(MINIO_VERSION):
+	@$(call go_install,github.com/minio/minio@$(MINIO_VERSION))
+
+$(CONFORMANCE_TOOLS)/bin/fake-gcs-server-$(FAKE_GCS_VERSION):
+	@$(call go_install,github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION))
+
+$(CONFORMANCE_TOOLS)/azurite/.$(AZURITE_VERSION):
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js, then try again.' >&2; exit 1; }
+	npm install --silent --no-audit --no-fund --prefix $(CONFORMANCE_TOOLS)/azurite azurite@$(AZURITE_VERSION)
+	@touch $@
 
 BENCH_VENV := $(CURDIR)/target/bench-venv
 BENCH_UNFTP := $(CURDIR)/target/bench-peers/unftp-$(UNFTP_VERSION)
