@@ -105,7 +105,7 @@ pub fn check(configured: &BTreeMap<String, StoreConfig>) -> Vec<ConfigError> {
 enum Backend {
     S3(object_store::aws::AmazonS3),
     Gcs(object_store::gcp::GoogleCloudStorage),
-    StreamedGcs(object_store::gcp::GoogleCloudStorage, unftp_sbe_gcs::CloudStorage),
+    StreamedGcs(object_store::gcp::GoogleCloudStorage, Box<unftp_sbe_gcs::CloudStorage>),
     Azure(object_store::azure::MicrosoftAzure),
     Local(std::path::PathBuf),
     Memory,
@@ -126,7 +126,7 @@ impl Backend {
             Self::Gcs(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
             Self::StreamedGcs(client, uploads) => {
                 let bucket = Bucket::new(client.clone(), client, transfer, budget, shutdown);
-                Arc::new(StreamedBucket::new(bucket, uploads, shutdown))
+                Arc::new(StreamedBucket::new(bucket, *uploads, shutdown))
             }
             Self::Azure(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
             Self::Memory => {
@@ -203,7 +203,9 @@ fn connect(name: &str, config: &StoreConfig) -> Result<Backend, Vec<ConfigError>
             );
             Ok(match config.driver {
                 StoreDriver::ObjectStore => Backend::Gcs(client),
-                StoreDriver::UnftpSbeGcs => Backend::StreamedGcs(client, streamed_uploads(name, config)?),
+                StoreDriver::UnftpSbeGcs => {
+                    Backend::StreamedGcs(client, Box::new(streamed_uploads(name, config)?))
+                }
             })
         }
         ObjectStoreScheme::MicrosoftAzure => Ok(Backend::Azure(cloud!(

@@ -190,9 +190,9 @@ async fn serve(bucket: &GcsBucket, call: Call, request: Request) -> Served {
     match call {
         Call::Stream => {
             contents.put(&key, body, HeaderMap::new());
-            Ok(json(contents.item(&key)?))
+            Ok(json(&contents.item(&key)?))
         }
-        Call::Item => Ok(json(contents.item(&key)?)),
+        Call::Item => Ok(json(&contents.item(&key)?)),
         Call::Head | Call::Get => contents.get(&key, &headers),
         Call::List => Ok(xml(contents.list(&query))),
         Call::Put => {
@@ -316,7 +316,7 @@ impl Contents {
             }
             count += 1;
             group.unwrap_or(key).clone_into(&mut last);
-            entries += &match group {
+            let entry = match group {
                 Some(group) => {
                     format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", escaped(group))
                 }
@@ -328,6 +328,7 @@ impl Contents {
                     escaped(&stored.etag()),
                 ),
             };
+            entries.push_str(&entry);
         }
         format!("<ListBucketResult>{token}{entries}</ListBucketResult>")
     }
@@ -394,7 +395,7 @@ fn xml(body: String) -> Response<Body> {
     Response::new(body.into())
 }
 
-fn json(body: serde_json::Value) -> Response<Body> {
+fn json(body: &serde_json::Value) -> Response<Body> {
     let response = Response::builder().header(header::CONTENT_TYPE, "application/json");
     response.body(body.to_string().into()).expect("plain headers")
 }

@@ -26,7 +26,7 @@ use crate::storage::path::StorePath;
 /// The client has no deadlines of its own. Within this time it must have a token and a connection.
 const BEGINNING: Duration = Duration::from_secs(15);
 /// Silence of the store that ends an upload, as with the other clients.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_mins(2);
 /// What a small body may take in all before it is left to the client that tries again.
 const WHOLE: Duration = Duration::from_secs(20);
 /// How long it may take to say why a request has failed, or what has become of it.
@@ -79,11 +79,14 @@ struct StreamedUpload {
     sent: u64,
 }
 
+/// The request on its way; it yields how many bytes the store has kept.
+type Request = AbortOnDropHandle<std::result::Result<u64, GcsError>>;
+
 /// What the store says in the end, which may be before the end of the body.
 #[derive(Clone, Debug)]
 struct Answer {
     /// None once somebody has heard it.
-    answer: Arc<Mutex<Option<AbortOnDropHandle<std::result::Result<u64, GcsError>>>>>,
+    answer: Arc<Mutex<Option<Request>>>,
     is_there: CancellationToken,
 }
 
