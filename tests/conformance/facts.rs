@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use crate::data::body;
-use crate::faults::run;
+use crate::faults::run_everywhere as run;
 use crate::fixture::PART;
 use crate::server::{Call, Edit, Fault};
 

@@ -118,13 +118,17 @@ async fn handle(
             take(request).await;
             return reset();
         }
-        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset) | None => {}
+        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
     }
     let response = serve(&bucket, call, request).await;
     match fault {
         Some(Fault::AnswerAfter(go)) => go.notified().await,
         Some(Fault::DoneBut(code)) => return answer(code, ""),
         Some(Fault::DoneThenReset) => return reset(),
+        Some(Fault::Edited(edit)) => {
+            let (parts, body) = response.unwrap_or_else(|(code, body)| answer(code, body)).into_parts();
+            return edit(parts, to_bytes(body, usize::MAX).await.expect("from memory"));
+        }
         // The others were met before it was done.
         _ => {}
     }

@@ -7,7 +7,7 @@ use bucketport::storage::{Error, Existing, Result, UploadMode};
 use bytes::Bytes;
 
 use crate::data::body;
-use crate::faults::run;
+use crate::faults::run_everywhere as run;
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault, Faults};
 
@@ -153,6 +153,10 @@ impl Operation {
 async fn at_each_call(fixture: &Fixture, faults: &Faults, operation: Operation, times: usize) {
     for call in CALLS {
         for (what, fault) in faults_at_a_call() {
+            // Nobody has heard the name of that multipart upload, so only the store's own rules can end it.
+            if call == Call::CreateMultipart && matches!(fault, Fault::DoneBut(_) | Fault::DoneThenReset) {
+                continue;
+            }
             // The second call of a kind as well: it is often the one that looks what became of the first.
             for skip in [0, 1] {
                 let name =

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bucketport::storage::{Error, Existing, Result, UploadMode};
 
 use crate::data::body;
-use crate::faults::run;
+use crate::faults::run_everywhere as run;
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault};
 
@@ -86,7 +86,7 @@ async fn ask(fixture: &Fixture, call: Call, name: &str) -> Result<()> {
         Call::Delete => store.delete(&there).await,
         Call::Get => fixture.download("there", 0).await.map(drop),
         Call::List => fixture.entries("").await.map(drop),
-        Call::Head | Call::AbortMultipart => unreachable!("not asked of it"),
+        Call::Head | Call::AbortMultipart | Call::Stream | Call::Item => unreachable!("not asked of it"),
     }
 }
 

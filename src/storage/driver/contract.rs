@@ -173,8 +173,13 @@ pub(in crate::storage) struct Directory {
 pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
 
 impl Version {
+    /// For `If-Match`, which no weak etag ever matches (RFC 9110 section 13.1.1).
+    pub(in crate::storage::driver) fn strong(&self) -> &str {
+        self.0.trim_start_matches("W/")
+    }
+
     fn opaque(&self) -> &str {
-        self.0.trim_start_matches("W/").trim_matches('"')
+        self.strong().trim_matches('"')
     }
 }
 

@@ -94,7 +94,7 @@ impl Driver for Bucket {
         let whole = range.is_none();
         let options = GetOptions {
             range,
-            if_match: get.version.as_ref().map(|version| version.0.clone()),
+            if_match: get.version.as_ref().map(|version| version.strong().to_owned()),
             ..GetOptions::default()
         };
         let mut charge = match get.memory {

@@ -51,7 +51,7 @@ impl Destination for StreamedDestination {
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let Self { whole, uploads, path, shutdown } = *self;
         // The crate knows no conditions.
-        if *condition == Condition::Any {
+        if matches!(condition, Condition::Any) {
             let upload = StreamedUpload::begin(uploads, path, &shutdown);
             match timeout(WHOLE, upload.whole(body.clone())).await.unwrap_or_else(|_| Err(silent())) {
                 Ok(()) => return Ok(()),
