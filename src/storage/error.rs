@@ -97,6 +97,17 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
     }
 
+    /// A directory is to become a part of itself.
+    pub(super) fn into_itself() -> Self {
+        Self::NameNotAllowed("a directory cannot be moved into itself")
+    }
+
+    /// A listing makes no progress.
+    pub(super) fn stuck() -> Self {
+        let source = io::Error::other("the store gives the same page of a listing again");
+        Self::Store(object_store::Error::Generic { store: "list", source: Box::new(source) })
+    }
+
     /// A record of the gateway's own cannot be written or read.
     pub(super) fn record(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self::Store(object_store::Error::Generic { store: "record", source })

@@ -5,6 +5,7 @@
 
 mod append;
 mod budget;
+mod copy;
 mod directory;
 mod download;
 mod driver;
@@ -16,7 +17,10 @@ mod multipart;
 mod part;
 mod path;
 mod plan;
+mod recover;
+mod relocation;
 mod rename;
+mod rename_directory;
 mod store;
 mod stores;
 mod upload;
@@ -28,5 +32,6 @@ pub use error::{Error, Result};
 pub use list::{Listed, Listing};
 pub use path::StorePath;
 pub use plan::{PlannedDownload, PlannedUpload, UploadMode};
+pub use recover::RENAME_ABANDONED;
 pub use store::Store;
 pub use stores::{Stores, check};

@@ -69,6 +69,7 @@ impl Stores {
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
+                        largest_copy: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),
                     };

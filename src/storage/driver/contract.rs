@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::storage::budget::Charge;
 use crate::storage::entry::Entry;
@@ -45,11 +46,17 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Deletes the file at `path`.
     async fn delete(&self, path: &StorePath) -> Result<()>;
 
+    /// The largest file that [`copy`](Self::copy) takes; none if there is no limit.
+    fn largest_copy(&self) -> Option<u64>;
+
     /// Writes the file `from`, which `source` describes, to `to` as well, over whatever is there.
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()>;
 
     /// Gives the file `from` the name `to` in one step, if the store can do that.
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed>;
+
+    /// Gives the directory `from` the name `to`, where nothing stands, in one step, if the store can do that.
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed>;
 
     /// Begins to list the directory at `path`; none if nothing shows that it is one.
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>>;
@@ -57,6 +64,10 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Up to `limit` keys below the directory at `path`, at whatever depth the store looks for them. A `dir/` marker of
     /// another tool counts, without its slash.
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>>;
+
+    /// All keys below the directory at `path`, at whatever depth, for a store whose directories cannot be renamed in one
+    /// step.
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>>;
 
     /// The directory at `path`; none if nothing shows that it is one.
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>>;
@@ -113,6 +124,14 @@ pub(in crate::storage) trait Pages: Debug + Send {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>>;
 }
 
+/// The keys below a directory, from the first page on.
+#[async_trait]
+pub(in crate::storage) trait Keys: Debug + Send {
+    /// The next keys, as paths below the directory, possibly none of them; `None` after the last page. A `dir/` marker of
+    /// another tool comes without its slash. Fails with `NotSupported` at a key that no path can name.
+    async fn next(&mut self) -> Result<Option<Vec<String>>>;
+}
+
 /// The bytes of an open file, in order.
 #[async_trait]
 pub(in crate::storage) trait Body: Send {
@@ -136,7 +155,13 @@ pub(in crate::storage) struct Meta {
     pub(in crate::storage) modified: DateTime<Utc>,
     /// None if the store does not tell.
     pub(in crate::storage) version: Option<Version>,
+    /// The mark of the upload that wrote it, which its copies have as well. None if the store keeps none, or has not said.
+    pub(in crate::storage) mark: Option<Mark>,
 }
+
+/// Tells an upload from every other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Mark(pub(in crate::storage::driver) String);
 
 /// What the store says of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +171,7 @@ pub(in crate::storage) struct Directory {
 }
 
 /// Differs between two contents of one name: an etag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
 
 /// What is wanted of a file.

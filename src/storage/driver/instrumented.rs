@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, Existing, Get, Got, Meta, OpenUpload, Pages, Ranges, Renamed,
-    Sending,
+    Condition, Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, OpenUpload, Pages, Ranges,
+    Renamed, Sending,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::entry::Entry;
@@ -34,6 +34,16 @@ impl Meter {
         let begun = Instant::now();
         let result = call.await;
         self.record(operation, begun, &result);
+        result
+    }
+
+    /// The same for a rename. Where it takes a copy there was no call yet.
+    async fn measure_rename(&self, call: impl Future<Output = Result<Renamed>>) -> Result<Renamed> {
+        let begun = Instant::now();
+        let result = call.await;
+        if !matches!(result, Ok(Renamed::NeedsCopy)) {
+            self.record(StoreOperation::Rename, begun, &result);
+        }
         result
     }
 
@@ -100,18 +110,20 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         self.meter.measure(StoreOperation::Delete, self.inner.delete(path)).await
     }
 
+    fn largest_copy(&self) -> Option<u64> {
+        self.inner.largest_copy()
+    }
+
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
         self.meter.measure(StoreOperation::Copy, self.inner.copy(from, to, source)).await
     }
 
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
-        let begun = Instant::now();
-        let result = self.inner.rename(from, to, existing).await;
-        // Where it takes a copy there was no call yet.
-        if !matches!(result, Ok(Renamed::NeedsCopy)) {
-            self.meter.record(StoreOperation::Rename, begun, &result);
-        }
-        result
+        self.meter.measure_rename(self.inner.rename(from, to, existing)).await
+    }
+
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
+        self.meter.measure_rename(self.inner.rename_directory(from, to)).await
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
@@ -121,6 +133,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
         self.meter.measure(StoreOperation::List, self.inner.keys_below(path, limit)).await
+    }
+
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        // Its pages are the calls.
+        Ok(Box::new(self.wrap(self.inner.keys(path).await?)))
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -191,6 +208,14 @@ impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
 #[deny(clippy::missing_trait_methods)]
 impl Pages for Instrumented<Box<dyn Pages>> {
     async fn next(&mut self) -> Result<Option<Vec<Entry>>> {
+        self.meter.measure(StoreOperation::List, self.inner.next()).await
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Keys for Instrumented<Box<dyn Keys>> {
+    async fn next(&mut self) -> Result<Option<Vec<String>>> {
         self.meter.measure(StoreOperation::List, self.inner.next()).await
     }
 }

@@ -9,7 +9,7 @@ mod memory;
 pub(in crate::storage) use cloud::Bucket;
 pub use contract::Existing;
 pub(in crate::storage) use contract::{
-    Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Body, Chunk, Condition, Destination, Driver, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
     Version,
 };
 pub(in crate::storage) use instrumented::Instrumented;

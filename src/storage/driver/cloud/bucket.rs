@@ -7,16 +7,18 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt};
 
+use super::claim::mark_of;
+use super::keys::CloudKeys;
 use super::pages::{CloudPages, page_of};
 use super::upload::{CloudDestination, part_size, unconditional};
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed,
-    Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Memory, Meta, Pages, Ranges,
+    Renamed, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -74,7 +76,8 @@ impl Driver for Bucket {
     }
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
-        Ok(self.objects.head(path.as_path()).await?.into())
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        Ok(describe(&self.objects.get_opts(path.as_path(), options).await?))
     }
 
     async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
@@ -89,7 +92,7 @@ impl Driver for Bucket {
             ..GetOptions::default()
         };
         let result = self.objects.get_opts(path.as_path(), options).await?;
-        let meta = Meta::from(result.meta.clone());
+        let meta = describe(&result);
         // Some servers ignore `If-Match`; s3s-fs is one.
         if get.version.is_some() && meta.version != get.version {
             return Err(Error::Changed);
@@ -112,14 +115,19 @@ impl Driver for Bucket {
         self.objects.delete(path.as_path()).await.map_err(unconditional)
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
-        if source.size > LARGEST_COPY {
-            return Err(Error::TooLarge("more than 5 GiB cannot be renamed"));
-        }
+    fn largest_copy(&self) -> Option<u64> {
+        Some(LARGEST_COPY)
+    }
+
+    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
         self.objects.copy(from.as_path(), to.as_path()).await.map_err(unconditional)
     }
 
     async fn rename(&self, _from: &StorePath, _to: &StorePath, _existing: Existing) -> Result<Renamed> {
+        Ok(Renamed::NeedsCopy)
+    }
+
+    async fn rename_directory(&self, _from: &StorePath, _to: &StorePath) -> Result<Renamed> {
         Ok(Renamed::NeedsCopy)
     }
 
@@ -139,6 +147,10 @@ impl Driver for Bucket {
         }
     }
 
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        Ok(Box::new(CloudKeys::new(&self.pages, path)))
+    }
+
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
         let exists = !self.keys_below(path, 1).await?.is_empty();
         Ok(exists.then_some(Directory { modified: None }))
@@ -154,10 +166,10 @@ impl Driver for Bucket {
     }
 }
 
-impl From<ObjectMeta> for Meta {
-    fn from(meta: ObjectMeta) -> Self {
-        Self { size: meta.size, modified: meta.last_modified, version: meta.e_tag.map(Version) }
-    }
+fn describe(result: &GetResult) -> Meta {
+    let GetResult { meta, attributes, .. } = result;
+    let version = meta.e_tag.clone().map(Version);
+    Meta { size: meta.size, modified: meta.last_modified, version, mark: mark_of(attributes) }
 }
 
 /// The body of one answer.

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod claim;
+mod keys;
 mod pages;
 mod upload;
 

@@ -16,7 +16,7 @@ use super::staged::{Publish, Staged, in_directory, move_to};
 use super::upload::FolderDestination;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -119,6 +119,10 @@ impl Driver for Folder {
         }
     }
 
+    fn largest_copy(&self) -> Option<u64> {
+        None
+    }
+
     async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
         let to = to.clone();
         self.at(Cost::Large, from, move |folder, place| {
@@ -151,6 +155,34 @@ impl Driver for Folder {
         .await
     }
 
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
+        let to = to.clone();
+        self.at(Cost::Small, from, move |folder, place| {
+            let to = folder.root.look_up(&to)?;
+            match (&place.found, &to.found) {
+                (Found::Directory, Found::Nothing | Found::BelowFile) => {}
+                (Found::Directory, _) => return Err(Error::AlreadyExists),
+                _ => return Err(Error::NotFound),
+            }
+            let to = to.for_writing()?;
+            let directory = to.parent().ok_or(Error::IsADirectory)?;
+            match in_directory(directory, || std::fs::rename(&place.path, &to)) {
+                Ok(_) => Ok(Renamed::Done),
+                Err(error) => Err(match error.kind() {
+                    ErrorKind::CrossesDevices => {
+                        Error::NotSupported("a directory cannot be moved to another file system")
+                    }
+                    // A link leads back into it.
+                    ErrorKind::InvalidInput => Error::into_itself(),
+                    // Somebody was quicker.
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => Error::AlreadyExists,
+                    _ => Error::local(error),
+                }),
+            }
+        })
+        .await
+    }
+
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
         let page = self
             .at(Cost::Large, path, |_, place| match first_page(&place.path) {
@@ -178,6 +210,10 @@ impl Driver for Folder {
             entries.take(limit).map(key).collect()
         })
         .await
+    }
+
+    async fn keys(&self, _path: &StorePath) -> Result<Box<dyn Keys>> {
+        Err(Error::NotSupported("a local folder renames directories in one step"))
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -217,5 +253,5 @@ fn describe(metadata: &Metadata) -> Meta {
         metadata.len()
     );
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH).into();
-    Meta { size: metadata.len(), modified, version: Some(Version(version)) }
+    Meta { size: metadata.len(), modified, version: Some(Version(version)), mark: None }
 }

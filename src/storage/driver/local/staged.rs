@@ -63,7 +63,11 @@ impl Staged {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A network file system may say only now that it could not keep what was written.
         file.map_or(Ok(()), nix::unistd::close).map_err(|error| Error::local(error.into()))?;
-        move_to(&self.path, &self.target, publish).map_err(Error::local)?;
+        move_to(&self.path, &self.target, publish).map_err(|error| match error.kind() {
+            // Its directory was renamed or removed meanwhile: at the next try it is made.
+            ErrorKind::NotFound => Error::Changed,
+            _ => Error::local(error),
+        })?;
         self.published.store(true, Ordering::Release);
         Ok(())
     }
