@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfi
 use secrecy::ExposeSecret;
 
 use super::budget::Budget;
-use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage};
+use super::driver::{Bucket, Driver, Folder, Instrumented, Names, OnePage};
 use super::path::StorePath;
 use super::store::Store;
 use crate::config::{ConfigError, StoreConfig, TransferConfig};
@@ -122,12 +122,25 @@ impl Backend {
     fn driver(self, name: &str, shared: &Shared<'_>) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
         let Shared { transfer, budget, shutdown } = *shared;
         Ok(match self {
-            Self::S3(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
-            Self::Gcs(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
-            Self::Azure(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::S3(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Any, transfer, budget, shutdown))
+            }
+            Self::Gcs(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Gcs, transfer, budget, shutdown))
+            }
+            Self::Azure(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Azure, transfer, budget, shutdown))
+            }
             Self::Memory => {
                 let objects = InMemory::new();
-                Arc::new(Bucket::new(objects.clone(), OnePage(objects), transfer, budget, shutdown))
+                Arc::new(Bucket::new(
+                    objects.clone(),
+                    OnePage(objects),
+                    Names::Any,
+                    transfer,
+                    budget,
+                    shutdown,
+                ))
             }
             Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
                 vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]

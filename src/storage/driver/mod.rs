@@ -6,7 +6,7 @@ mod instrumented;
 mod local;
 mod memory;
 
-pub(in crate::storage) use cloud::Bucket;
+pub(in crate::storage) use cloud::{Bucket, Names};
 pub use contract::Existing;
 pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,

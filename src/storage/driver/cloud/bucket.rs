@@ -11,6 +11,7 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectStore, ObjectStoreExt}
 
 use super::claim::mark_of;
 use super::keys::CloudKeys;
+use super::names::Names;
 use super::pages::{CloudPages, page_of};
 use super::upload::{CloudDestination, part_size, unconditional};
 use crate::config::TransferConfig;
@@ -31,6 +32,7 @@ const LARGEST_COPY: u64 = 5 * 1024 * 1024 * 1024;
 pub(in crate::storage) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
+    names: Names,
     transfer: TransferConfig,
     budget: Arc<Budget>,
     shutdown: Shutdown,
@@ -41,6 +43,7 @@ impl Bucket {
     pub(in crate::storage) fn new(
         objects: impl ObjectStore,
         pages: impl PaginatedListStore,
+        names: Names,
         transfer: &TransferConfig,
         budget: &Arc<Budget>,
         shutdown: &Shutdown,
@@ -48,6 +51,7 @@ impl Bucket {
         Self {
             objects: Arc::new(objects),
             pages: Arc::new(pages),
+            names,
             transfer: *transfer,
             budget: Arc::clone(budget),
             shutdown: shutdown.clone(),
@@ -76,11 +80,13 @@ impl Driver for Bucket {
     }
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
+        self.names.check(path)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
         Ok(describe(&self.objects.get_opts(path.as_path(), options).await?))
     }
 
     async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
+        self.names.check(path)?;
         let range = match get.to {
             Some(to) => Some(GetRange::Bounded(get.from..to)),
             None if get.from > 0 => Some(GetRange::Offset(get.from)),
@@ -103,6 +109,7 @@ impl Driver for Bucket {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
+        self.names.check(path)?;
         Ok(Box::new(CloudDestination {
             objects: Arc::clone(&self.objects),
             path: path.clone(),
@@ -112,6 +119,7 @@ impl Driver for Bucket {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.names.check(path)?;
         self.objects.delete(path.as_path()).await.map_err(unconditional)
     }
 
@@ -120,6 +128,8 @@ impl Driver for Bucket {
     }
 
     async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
+        self.names.check(from)?;
+        self.names.check(to)?;
         self.objects.copy(from.as_path(), to.as_path()).await.map_err(unconditional)
     }
 
@@ -132,11 +142,13 @@ impl Driver for Bucket {
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
+        self.names.check(path)?;
         let pages = CloudPages::begin(&self.pages, path).await?;
         Ok(pages.map(|pages| Box::new(pages) as Box<dyn Pages>))
     }
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
+        self.names.check(path)?;
         let prefix = path.as_prefix();
         let options = PaginatedListOptions { max_keys: Some(limit), ..PaginatedListOptions::default() };
         match page_of(&self.pages, &prefix, options).await {
@@ -148,6 +160,7 @@ impl Driver for Bucket {
     }
 
     async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        self.names.check(path)?;
         Ok(Box::new(CloudKeys::new(&self.pages, path)))
     }
 

@@ -3,7 +3,9 @@
 mod bucket;
 mod claim;
 mod keys;
+mod names;
 mod pages;
 mod upload;
 
 pub(in crate::storage) use bucket::Bucket;
+pub(in crate::storage) use names::Names;
