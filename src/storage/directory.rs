@@ -30,6 +30,7 @@ impl Store {
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
+        self.check_parents(path).await?;
         // The highest first: if one fails, those above it are directories like any other.
         for directory in self.missing(path).await?.iter().rev() {
             self.put_marker(directory).await?;

@@ -14,6 +14,7 @@ mod error;
 mod journal;
 mod list;
 mod multipart;
+mod parents;
 mod part;
 mod path;
 mod plan;

@@ -25,6 +25,7 @@ impl Store {
         if existing == Existing::Refuse && self.exists(to).await? {
             return Err(Error::AlreadyExists);
         }
+        self.check_parents(to).await?;
         match self.driver.rename(from, to, existing).await? {
             Renamed::Done => return Ok(()),
             Renamed::NeedsCopy => {}

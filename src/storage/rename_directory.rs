@@ -38,6 +38,7 @@ impl Store {
         if self.is_directory(to).await? || self.exists(to).await? {
             return Err(Error::AlreadyExists);
         }
+        self.check_parents(to).await?;
         match self.driver.rename_directory(from, to).await? {
             Renamed::Done => return Ok(()),
             Renamed::NeedsCopy => {}

@@ -23,6 +23,8 @@ pub struct Store {
     pub(super) home: StorePath,
     pub(super) marker: String,
     pub(super) overwrite: bool,
+    /// Whether what could not be in a file system is refused.
+    pub(super) check_parents: bool,
     /// Instead of the driver's own limit.
     pub(super) largest_copy: Option<u64>,
     pub(super) budget: Arc<Budget>,

@@ -69,6 +69,7 @@ impl Stores {
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
+                        check_parents: config.check_parents,
                         largest_copy: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),

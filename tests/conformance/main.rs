@@ -28,6 +28,7 @@ mod memory;
 mod model;
 mod name;
 mod outcomes;
+mod parents;
 mod recovery;
 mod rename;
 mod rename_directory;
@@ -66,5 +67,6 @@ suite! { on [on_memory on_local on_s3 on_s3_flat on_endpoint] {
     rename: moves onto_another onto_itself onto_a_directory of_what_is_no_file leaves_the_directory
         moves_what_cannot_be_copied;
     rename_directory: moves_all moves_more_than_a_page keeps_the_directory_above onto_itself_and_others into_itself of_what_is_missing;
+    parents: are_looked_at;
     memory: many_uploads_share_a_little many_appends_share_a_little many_downloads_share_a_little;
 } }
