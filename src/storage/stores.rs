@@ -14,7 +14,7 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfi
 use secrecy::ExposeSecret;
 
 use super::budget::Budget;
-use super::driver::{Bucket, Driver, Folder, Instrumented, Names, OnePage};
+use super::driver::{Bucket, Driver, Durability, Folder, Instrumented, Names, OnePage};
 use super::path::StorePath;
 use super::store::Store;
 use crate::config::{ConfigError, StoreConfig, TransferConfig};
@@ -56,7 +56,7 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, config) in configured {
             let opened = connect(name, config)
-                .and_then(|backend| Ok((backend.driver(name, &shared)?, prefix(name, config)?)));
+                .and_then(|backend| Ok((backend.driver(name, config, &shared)?, prefix(name, config)?)));
             match opened {
                 Ok((driver, root)) => {
                     let driver: Arc<dyn Driver> =
@@ -120,7 +120,12 @@ struct Shared<'a> {
 }
 
 impl Backend {
-    fn driver(self, name: &str, shared: &Shared<'_>) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
+    fn driver(
+        self,
+        name: &str,
+        config: &StoreConfig,
+        shared: &Shared<'_>,
+    ) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
         let Shared { transfer, budget, shutdown } = *shared;
         Ok(match self {
             Self::S3(client) => {
@@ -143,9 +148,13 @@ impl Backend {
                     shutdown,
                 ))
             }
-            Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
-                vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
-            })?),
+            Self::Local(path) => {
+                let durability = if config.fsync { Durability::flushed() } else { Durability::Written };
+                Arc::new(Folder::open(&path, durability, budget).map_err(|error| {
+                    let message = format!("cannot use the folder {}: {error}", path.display());
+                    vec![error_at(name, "url", message)]
+                })?)
+            }
         })
     }
 }

@@ -12,6 +12,35 @@ use tokio::sync::Notify;
 use crate::data::{FakeData, Step, body};
 use crate::local::{PIECE, run};
 
+/// With `fsync` all ways of writing work as they do without.
+#[tokio::test]
+async fn a_durable_folder_works() {
+    run(async |fixture| {
+        let durable = fixture.with(|config| config.fsync = true);
+        for size in [0, 10, PIECE + 1, 3 * PIECE] {
+            let bytes = body(size, 1);
+            for mode in [UploadMode::Create, UploadMode::Replace, UploadMode::From(0)] {
+                durable.upload("deep/er/file", mode, &bytes).await.expect("possible");
+                durable.assert_holds("deep/er/file", &bytes).await;
+            }
+            for (from, to) in [("deep/er/file", "new/file"), ("new/file", "new/other"), ("new", "moved/new")]
+            {
+                let renamed =
+                    durable.store().rename(&durable.path(from), &durable.path(to), Existing::Refuse).await;
+                renamed.unwrap_or_else(|error| panic!("{from} to {to}: {error:?}"));
+            }
+            durable.assert_holds("moved/new/other", &bytes).await;
+            durable.store().make_directory(&durable.path("made/deep")).await.expect("nothing is there");
+            durable.store().delete(&durable.path("moved/new/other")).await.expect("it is there");
+            for directory in ["moved/new", "moved", "made/deep", "made", "deep/er", "deep"] {
+                durable.store().remove_directory(&durable.path(directory)).await.expect(directory);
+            }
+        }
+        durable.assert_nothing_left().await;
+    })
+    .await;
+}
+
 /// What it has written so far went with the directory; at the next try the directory is made again.
 #[tokio::test]
 async fn an_upload_whose_directory_is_renamed_may_be_tried_again() {

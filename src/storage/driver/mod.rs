@@ -13,5 +13,5 @@ pub(in crate::storage) use contract::{
     Version,
 };
 pub(in crate::storage) use instrumented::Instrumented;
-pub(in crate::storage) use local::Folder;
+pub(in crate::storage) use local::{Durability, Folder};
 pub(in crate::storage) use memory::OnePage;

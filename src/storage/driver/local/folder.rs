@@ -3,12 +3,13 @@
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::disk::{Cost, Disk};
+use super::durability::Durability;
 use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
@@ -25,16 +26,30 @@ use crate::storage::path::StorePath;
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct Folder {
     root: Arc<Root>,
+    durability: Durability,
     disk: Arc<Disk>,
     budget: Arc<Budget>,
 }
 
 impl Folder {
     /// The folder at `root`, made if it is missing.
-    pub(in crate::storage) fn open(root: &Path, budget: &Arc<Budget>) -> std::io::Result<Self> {
+    pub(in crate::storage) fn open(
+        root: &Path,
+        durability: Durability,
+        budget: &Arc<Budget>,
+    ) -> std::io::Result<Self> {
         let root = Root::open(root)?;
         let disk = Arc::new(Disk::of(root.root()));
-        Ok(Self { root: Arc::new(root), disk, budget: Arc::clone(budget) })
+        Ok(Self { root: Arc::new(root), durability, disk, budget: Arc::clone(budget) })
+    }
+
+    /// Sees that a rename is durable: the name that is gone, and the one in `directory`, for which `made` were made.
+    fn keep_names(&self, gone: &Path, directory: &Path, made: &[PathBuf]) -> Result<Renamed> {
+        self.durability.keep_name(directory, made).map_err(Error::local)?;
+        if let Some(old) = gone.parent().filter(|old| *old != directory) {
+            self.durability.keep_name(old, &[]).map_err(Error::local)?;
+        }
+        Ok(Renamed::Done)
     }
 
     /// Asks `question` of what stands at `path`.
@@ -104,7 +119,12 @@ impl Driver for Folder {
                 Ok((place.for_writing()?, freeing))
             })
             .await?;
-        Ok(Box::new(FolderDestination { path, freeing, disk: Arc::clone(&self.disk) }))
+        Ok(Box::new(FolderDestination {
+            path,
+            freeing,
+            durability: self.durability,
+            disk: Arc::clone(&self.disk),
+        }))
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
@@ -128,7 +148,7 @@ impl Driver for Folder {
         self.at(Cost::Large, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let mut from = File::open(&place.path).map_err(Error::local)?;
-            let staged = Staged::create(&to)?;
+            let staged = Staged::create(&to, folder.durability)?;
             staged.fill_from(&mut from)?;
             staged.publish(Publish::OverAnything)
         })
@@ -138,7 +158,7 @@ impl Driver for Folder {
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
         let to = to.clone();
         let freeing = self.at(Cost::Small, &to, |_, place| Ok(place.found.freeing())).await?;
-        self.at(freeing, from, move |folder, place| {
+        self.at(freeing.max(self.durability.cost()), from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let publish = match existing {
                 Existing::Replace => Publish::OverAnything,
@@ -146,7 +166,7 @@ impl Driver for Folder {
             };
             let directory = to.parent().ok_or(Error::IsADirectory)?;
             match in_directory(directory, || move_to(&place.path, &to, publish)) {
-                Ok(_) => Ok(Renamed::Done),
+                Ok(((), made)) => folder.keep_names(&place.path, directory, &made),
                 // Another file system is mounted, or linked to, below the folder.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => Ok(Renamed::NeedsCopy),
                 Err(error) => Err(Error::local(error)),
@@ -157,7 +177,7 @@ impl Driver for Folder {
 
     async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
         let to = to.clone();
-        self.at(Cost::Small, from, move |folder, place| {
+        self.at(self.durability.cost(), from, move |folder, place| {
             let to = folder.root.look_up(&to)?;
             match (&place.found, &to.found) {
                 (Found::Directory, Found::Nothing | Found::BelowFile) => {}
@@ -167,7 +187,7 @@ impl Driver for Folder {
             let to = to.for_writing()?;
             let directory = to.parent().ok_or(Error::IsADirectory)?;
             match in_directory(directory, || std::fs::rename(&place.path, &to)) {
-                Ok(_) => Ok(Renamed::Done),
+                Ok(((), made)) => folder.keep_names(&place.path, directory, &made),
                 Err(error) => Err(match error.kind() {
                     ErrorKind::CrossesDevices => {
                         Error::NotSupported("a directory cannot be moved to another file system")
