@@ -27,7 +27,7 @@ mod stores;
 mod upload;
 
 pub use budget::Budget;
-pub use driver::Existing;
+pub use driver::{Existing, Swept};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use list::{Listed, Listing};

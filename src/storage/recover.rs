@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::driver::Swept;
 use super::error::Result;
 use super::journal::{Kind, Record};
 use super::relocation::{Phase, Relocation};
@@ -43,6 +44,12 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Removes what uploads of processes that died have left beside the files, if nobody has written to it for
+    /// `older_than`. Dropping the future stops it.
+    pub async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        self.whole.sweep(older_than).await
     }
 
     async fn recover_rename(&self, record: Record, older_than: Duration) -> Result<()> {

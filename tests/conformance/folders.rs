@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bucketport::data::Abort;
 use bucketport::storage::{Existing, UploadMode};
@@ -37,6 +38,47 @@ async fn a_durable_folder_works() {
             }
         }
         durable.assert_nothing_left().await;
+    })
+    .await;
+}
+
+/// What died processes have left goes when it is old enough; nothing else does.
+#[tokio::test]
+async fn only_old_staged_files_are_swept() {
+    run(async |fixture| {
+        let outside = TempDir::new().expect("a temporary folder");
+        std::fs::write(outside.path().join(".bucketport#1"), "theirs").expect("writable");
+        let root = fixture.folder().expect("a local store");
+        std::fs::create_dir_all(root.join("a/b")).expect("no such name yet");
+        std::fs::create_dir(root.join(".bucketport#9")).expect("no such name yet");
+        symlink(outside.path(), root.join("link")).expect("no such name yet");
+        symlink(outside.path().join(".bucketport#1"), root.join(".bucketport#8")).expect("no such name yet");
+        let others = ["file", "file#7", ".bucketport#x", "a/.bucketport", "a/b/.bucketport#"];
+        let staged =
+            [".bucketport#1", "a/.bucketport#22", "a/b/.bucketport#333", ".bucketport#9/.bucketport#4"];
+        for name in others.iter().chain(&staged).chain(&["a/.bucketport#5"]) {
+            std::fs::write(root.join(name), "12345").expect("writable");
+        }
+        let day = Duration::from_hours(24);
+        let old = SystemTime::now() - 2 * day;
+        for name in others.iter().chain(&staged) {
+            let file = std::fs::File::options().write(true).open(root.join(name)).expect("just made");
+            file.set_modified(old).expect("our own file");
+        }
+        let swept = fixture.store().sweep(day).await.expect("readable");
+        assert_eq!((swept.files, swept.bytes), (4, 20));
+        for name in staged {
+            assert!(!root.join(name).exists(), "{name}");
+        }
+        for name in others.iter().chain(&["a/.bucketport#5", ".bucketport#9", ".bucketport#8"]) {
+            assert!(root.join(name).symlink_metadata().is_ok(), "{name}");
+        }
+        assert!(outside.path().join(".bucketport#1").exists());
+        // This one is in use.
+        assert_eq!(fixture.store().sweep(day).await.expect("readable").files, 0);
+        std::fs::remove_file(root.join("a/.bucketport#5")).expect("it is there");
+        std::fs::remove_file(root.join("file#7")).expect("it is there");
+        std::fs::remove_file(root.join(".bucketport#8")).expect("it is there");
     })
     .await;
 }

@@ -9,6 +9,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -77,6 +78,10 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
 
     /// Removes what is left of a directory in which no key is left.
     async fn remove_directory(&self, path: &StorePath) -> Result<()>;
+
+    /// Removes what processes that died have left beside the files, in all of the store, if nobody has written to it for
+    /// `older_than`. Dropping the future stops it.
+    async fn sweep(&self, older_than: Duration) -> Result<Swept>;
 }
 
 /// Where an upload goes; nothing of it is in the store yet.
@@ -239,4 +244,21 @@ pub(in crate::storage) enum Renamed {
     Done,
     /// There is no such step here; nothing was done. A copy and a delete will do.
     NeedsCopy,
+}
+
+/// What a clean-up has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl std::ops::Add for Swept {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use super::contract::{
     Condition, Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, OpenUpload, Pages, Ranges,
-    Renamed, Sending,
+    Renamed, Sending, Swept,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::entry::Entry;
@@ -151,6 +151,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
     async fn remove_directory(&self, path: &StorePath) -> Result<()> {
         // What is left of a directory is a matter of local folders: other stores have no call for it.
         self.inner.remove_directory(path).await
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        // A matter of local folders as well.
+        self.inner.sweep(older_than).await
     }
 }
 

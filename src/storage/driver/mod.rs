@@ -7,11 +7,11 @@ mod local;
 mod memory;
 
 pub(in crate::storage) use cloud::{Bucket, Names};
-pub use contract::Existing;
 pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
     Version,
 };
+pub use contract::{Existing, Swept};
 pub(in crate::storage) use instrumented::Instrumented;
 pub(in crate::storage) use local::{Durability, Folder};
 pub(in crate::storage) use memory::OnePage;

@@ -1,6 +1,7 @@
 //! The operations on a bucket or container, each one request of `object_store`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
     Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Memory, Meta, Pages, Ranges,
-    Renamed, Version,
+    Renamed, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -176,6 +177,11 @@ impl Driver for Bucket {
     async fn remove_directory(&self, _path: &StorePath) -> Result<()> {
         // Without a key there is no directory.
         Ok(())
+    }
+
+    async fn sweep(&self, _older_than: Duration) -> Result<Swept> {
+        // What an upload leaves is no object.
+        Ok(Swept::default())
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -14,10 +15,11 @@ use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
 use super::staged::{Publish, Staged, in_directory, move_to};
+use super::sweep::Sweep;
 use super::upload::FolderDestination;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -260,6 +262,21 @@ impl Driver for Folder {
             Err(error) => Err(Error::local(error)),
         })
         .await
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        let mut sweep = Some(Sweep::of(self.root.root(), older_than));
+        let mut swept = Swept::default();
+        // A step at a time, so that it stops when nobody waits for it any more.
+        while let Some(mut next) = sweep.take() {
+            let step = move || Ok((next.step(), next));
+            let (removed, rest) = self.disk.run(Cost::Large, step).await?;
+            match removed {
+                Some(removed) => (swept, sweep) = (swept + removed, Some(rest)),
+                None => break,
+            }
+        }
+        Ok(swept)
     }
 }
 

@@ -8,6 +8,7 @@ mod pages;
 mod place;
 mod reading;
 mod staged;
+mod sweep;
 mod upload;
 
 pub(in crate::storage) use durability::Durability;

@@ -11,6 +11,9 @@ use bytes::Bytes;
 use super::durability::Durability;
 use crate::storage::error::{Error, Result};
 
+/// What the names of staged files begin with; digits follow.
+const PREFIX: &str = ".bucketport#";
+
 /// How often directories that others remove meanwhile are made again.
 const TRIES: usize = 100;
 
@@ -110,7 +113,7 @@ pub(super) fn move_to(from: &Path, to: &Path, publish: Publish) -> std::io::Resu
 /// file system takes.
 fn open_new(directory: &Path) -> std::io::Result<(File, PathBuf)> {
     loop {
-        let path = directory.join(format!(".bucketport#{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let path = directory.join(format!("{PREFIX}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -165,6 +168,12 @@ pub(super) fn remove_while_empty<P: AsRef<Path>>(directories: impl IntoIterator<
     let _not_empty = directories.into_iter().try_for_each(std::fs::remove_dir);
 }
 
+/// Whether a file of this name was staged by this or another process.
+pub(super) fn is_staged(name: &str) -> bool {
+    let digits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix(PREFIX).is_some_and(digits)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -206,5 +215,13 @@ mod tests {
         let staged = Staged::create(&target, Durability::Written).expect("writable");
         staged.publish(Publish::OverAnything).expect("writable");
         assert_eq!(FLUSHED.take(), []);
+    }
+
+    #[test]
+    fn only_names_of_ours_are_staged() {
+        assert!(is_staged(".bucketport#1") && is_staged(".bucketport#4294967295"));
+        for name in [".bucketport#", ".bucketport", ".bucketport#1x", "x.bucketport#1", "file#7"] {
+            assert!(!is_staged(name), "{name}");
+        }
     }
 }
