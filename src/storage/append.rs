@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::driver::{Body, Condition, Get, Memory};
+use super::driver::{Body, Condition, Get, Got, Memory};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::store::Store;
@@ -49,8 +49,8 @@ impl Store {
         if offset > LARGEST_REWRITE {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
-        let bytes = OldBytes { body: old.body, piece: Bytes::new(), left: offset };
-        Ok((Some(bytes), Condition::Unchanged(old.meta)))
+        let condition = Condition::Unchanged(old.meta.clone());
+        Ok((Some(OldBytes { left: offset, ..OldBytes::of(old) }), condition))
     }
 }
 
@@ -63,6 +63,13 @@ pub(super) struct OldBytes {
     body: Box<dyn Body>,
     piece: Bytes,
     left: u64,
+}
+
+impl OldBytes {
+    /// All bytes of a file that was opened at its beginning, with memory that the caller has.
+    pub(super) fn of(got: Got) -> Self {
+        Self { left: got.meta.size, body: got.body, piece: Bytes::new() }
+    }
 }
 
 #[async_trait]

@@ -30,7 +30,27 @@ impl Store {
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
-        self.put_marker(path).await
+        self.check_parents(path).await?;
+        // The highest first: if one fails, those above it are directories like any other.
+        for directory in self.missing(path).await?.iter().rev() {
+            self.put_marker(directory).await?;
+        }
+        Ok(())
+    }
+
+    /// `path`, which is missing, and those above it that are, the lowest first.
+    async fn missing(&self, path: &StorePath) -> Result<Vec<StorePath>> {
+        let mut missing = vec![path.clone()];
+        // Where directories are kept, those above it come with it.
+        if self.driver.keeps_directories() {
+            return Ok(missing);
+        }
+        let mut above = path.parent();
+        while above != self.home && !self.is_directory(&above).await? {
+            missing.push(above.clone());
+            above = above.parent();
+        }
+        Ok(missing)
     }
 
     /// Removes the directory at `path`, which must be empty.
@@ -46,7 +66,7 @@ impl Store {
         }
         if keys.iter().any(|key| key == marker.as_str()) {
             // An upload that arrives now keeps the directory alive, and nothing is lost.
-            self.driver.delete(&marker).await?;
+            self.delete_surely(&marker).await?;
         }
         if keys.iter().any(|key| key == path.as_str()) {
             return Err(Error::NotSupported("a directory marker of another tool keeps it"));

@@ -135,6 +135,11 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
     }
 
+    /// A directory is to become a part of itself.
+    pub(super) fn into_itself() -> Self {
+        Self::NameNotAllowed("a directory cannot be moved into itself")
+    }
+
     /// The store does not get on with a listing; `why` says what is wrong with it.
     pub(super) fn listing(why: &'static str) -> Self {
         let source = io::Error::other(format!("the store's listing cannot be believed: {why}"));

@@ -42,9 +42,8 @@ pub struct PlannedDownload {
 impl Store {
     /// Checks that an upload to `path` is possible.
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
-        // Semantics decision: only a local folder is asked whether `path` is a directory. An object store can hold
-        // both a file and a directory of one name, and asking would cost a request for every upload.
         let upload = Upload::plan(self, path.clone()).await?;
+        self.check_file_place(path).await?;
         let (old, condition) = match mode {
             UploadMode::Replace => (None, Condition::Any),
             UploadMode::Create => {

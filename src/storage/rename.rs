@@ -1,17 +1,17 @@
 //! Renaming a file: in one step where the store can, else a copy, then a delete, and never a loss in between.
 
-use super::driver::{Existing, Meta, Renamed};
+use super::driver::{Existing, Renamed};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::store::Store;
 
 impl Store {
-    /// Gives the file at `from` the name `to`.
+    /// Gives the file or directory at `from` the name `to`. A directory replaces nothing, whatever `existing` says.
     pub async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<()> {
         let source = match self.driver.head(from).await {
             Ok(meta) => meta,
             Err(Error::NotFound) if self.is_directory(from).await? => {
-                return Err(Error::NotSupported("directories cannot be renamed"));
+                return self.rename_directory(from, to).await;
             }
             Err(error) => return Err(error),
         };
@@ -25,33 +25,20 @@ impl Store {
         if existing == Existing::Refuse && self.exists(to).await? {
             return Err(Error::AlreadyExists);
         }
+        self.check_parents(to).await?;
         match self.driver.rename(from, to, existing).await? {
             Renamed::Done => return Ok(()),
             Renamed::NeedsCopy => {}
         }
+        // Refuses a name that the store would make another of.
+        self.driver.destination(to).await?;
         let replaced = self.found(to).await?;
-        let copied = self.driver.copy(from, to, &source).await;
-        // Semantics decision: the old name goes only when the copy was seen. A store can answer 200 and have copied
-        // nothing, or fail to answer and have copied all.
-        let found = self.driver.head(to).await;
-        match (copied, found) {
-            (Ok(()), Ok(found)) if is_copy(&found, &source, replaced.as_ref()) => {}
-            (Err(_), Ok(found)) if found.version.is_some() && found.version == source.version => {}
-            (Ok(()), Ok(_) | Err(Error::NotFound)) => return Err(Error::unseen()),
-            (Err(error), _) | (Ok(()), Err(error)) => return Err(error),
-        }
+        // Semantics decision: the old name goes only when the copy was seen.
+        self.copy_surely(from, to, &source, replaced.as_ref()).await?;
         // Whoever wrote to the old name meanwhile keeps what they wrote: only the version that was copied goes.
         if self.driver.head(from).await?.version != source.version {
             return Err(Error::Changed);
         }
         self.take_away(from).await
     }
-}
-
-/// Whether `found` at the new name is a copy of `source`, and not what stood there before.
-fn is_copy(found: &Meta, source: &Meta, before: Option<&Meta>) -> bool {
-    let same = source.version.is_some() && found.version == source.version;
-    // A copy of an object of many parts has another etag than its source.
-    let written = |before: &Meta| found.version != before.version || found.modified > before.modified;
-    found.size == source.size && (same || before.is_none_or(written))
 }

@@ -23,6 +23,10 @@ pub struct Store {
     pub(super) home: StorePath,
     pub(super) marker: String,
     pub(super) overwrite: bool,
+    /// Whether what could not be in a file system is refused.
+    pub(super) check_parents: bool,
+    /// Instead of the driver's own limit.
+    pub(super) largest_copy: Option<u64>,
     pub(super) budget: Arc<Budget>,
     pub(super) shutdown: Shutdown,
 }
@@ -60,6 +64,12 @@ impl Store {
         Self { driver: self.driver.within(home), home: home.clone(), ..self.clone() }
     }
 
+    /// The same store, as if its server copied files of up to so many bytes only.
+    #[must_use]
+    pub fn copying_at_most(&self, bytes: u64) -> Self {
+        Self { largest_copy: Some(bytes), ..self.clone() }
+    }
+
     /// Sees that the store answers.
     pub async fn probe(&self) -> Result<()> {
         self.driver.probe(&self.root).await
@@ -84,7 +94,7 @@ impl Store {
 
     /// Deletes what stands at `path`. An error does not say that it is still there: that is asked, and if so it is tried
     /// once more.
-    async fn delete_surely(&self, path: &StorePath) -> Result<()> {
+    pub(super) async fn delete_surely(&self, path: &StorePath) -> Result<()> {
         match self.driver.delete(path).await {
             // It was there just now: what is not found is what a request whose answer was lost has deleted. Google says so.
             Err(Error::NotFound) => Ok(()),

@@ -14,7 +14,9 @@ use object_store::{BackoffConfig, ClientConfigKey, ObjectStoreScheme, RetryConfi
 use secrecy::ExposeSecret;
 
 use super::budget::Budget;
-use super::driver::{Bucket, Driver, Folder, Instrumented, OnePage, StreamedBucket, Wire, connect_gcs};
+use super::driver::{
+    Bucket, Driver, Durability, Folder, Instrumented, Names, OnePage, StreamedBucket, Wire, connect_gcs,
+};
 use super::path::StorePath;
 use super::store::Store;
 use crate::config::{ConfigError, StoreConfig, StoreDriver, TransferConfig};
@@ -56,7 +58,7 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, config) in configured {
             let opened = connect(name, config)
-                .and_then(|backend| Ok((backend.driver(name, &shared)?, prefix(name, config)?)));
+                .and_then(|backend| Ok((backend.driver(name, config, &shared)?, prefix(name, config)?)));
             match opened {
                 Ok((driver, root)) => {
                     let driver: Arc<dyn Driver> =
@@ -69,6 +71,8 @@ impl Stores {
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
+                        check_parents: config.check_parents,
+                        largest_copy: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),
                     };
@@ -119,23 +123,45 @@ struct Shared<'a> {
 }
 
 impl Backend {
-    fn driver(self, name: &str, shared: &Shared<'_>) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
+    fn driver(
+        self,
+        name: &str,
+        config: &StoreConfig,
+        shared: &Shared<'_>,
+    ) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
         let Shared { transfer, budget, shutdown } = *shared;
         Ok(match self {
-            Self::S3(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
-            Self::Gcs(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::S3(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Any, transfer, budget, shutdown))
+            }
+            Self::Gcs(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Gcs, transfer, budget, shutdown))
+            }
             Self::StreamedGcs(client, uploads) => {
-                let bucket = Bucket::new(client.clone(), client, transfer, budget, shutdown);
+                let bucket = Bucket::new(client.clone(), client, Names::Gcs, transfer, budget, shutdown);
                 Arc::new(StreamedBucket::new(bucket, *uploads, shutdown))
             }
-            Self::Azure(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::Azure(client) => {
+                Arc::new(Bucket::new(client.clone(), client, Names::Azure, transfer, budget, shutdown))
+            }
             Self::Memory => {
                 let objects = InMemory::new();
-                Arc::new(Bucket::new(objects.clone(), OnePage(objects), transfer, budget, shutdown))
+                Arc::new(Bucket::new(
+                    objects.clone(),
+                    OnePage(objects),
+                    Names::Any,
+                    transfer,
+                    budget,
+                    shutdown,
+                ))
             }
-            Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
-                vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
-            })?),
+            Self::Local(path) => {
+                let durability = if config.fsync { Durability::flushed() } else { Durability::Written };
+                Arc::new(Folder::open(&path, durability, budget).map_err(|error| {
+                    let message = format!("cannot use the folder {}: {error}", path.display());
+                    vec![error_at(name, "url", message)]
+                })?)
+            }
         })
     }
 }

@@ -105,3 +105,20 @@ pub(crate) async fn markers_are_hidden(fixture: &Fixture) {
     }
     files.enter(&at("/dir")).await.expect("a directory still");
 }
+
+/// Each level that MKD makes stands by itself, whoever removes what is below it.
+pub(crate) async fn made_level_by_level(fixture: &Fixture) {
+    let store = fixture.store();
+    store.make_directory(&fixture.path("a/b/c")).await.expect("nothing is there");
+    if fixture.folder().is_none() {
+        for directory in ["a", "a/b", "a/b/c"] {
+            let marker = fixture.path(&format!("{directory}/.keep"));
+            assert!(store.exists(&marker).await.expect("answers"), "{directory}");
+        }
+    }
+    store.make_directory(&fixture.path("a/b/d")).await.expect("nothing is there");
+    for directory in ["a/b/c", "a/b/d", "a/b", "a"] {
+        store.remove_directory(&fixture.path(directory)).await.expect(directory);
+        fixture.assert_missing(directory).await;
+    }
+}

@@ -119,17 +119,25 @@ impl Fixture {
         url: &str,
         options: BTreeMap<String, SecretString>,
     ) -> Self {
-        let config = StoreConfig {
+        let config = Self::config(place.driver(), url, options);
+        Self::connect_as(place, memory, home, config)
+    }
+
+    fn config(driver: StoreDriver, url: &str, options: BTreeMap<String, SecretString>) -> StoreConfig {
+        StoreConfig {
             url: url.parse().expect("a URL"),
             directory_marker: ".keep".to_owned(),
             overwrite: true,
             check_parents: false,
-            driver: place.driver(),
+            driver,
             fsync: false,
             equal_parts: false,
             resume_window: Duration::ZERO,
             options,
-        };
+        }
+    }
+
+    fn connect_as(place: Arc<Place>, memory: u64, home: &str, config: StoreConfig) -> Self {
         let transfer =
             TransferConfig { memory, part_size: PART as u64, upload_concurrency: 4, download_concurrency: 4 };
         let metrics = Arc::new(Metrics::new([NAME], []));
@@ -144,6 +152,48 @@ impl Fixture {
     /// The same place through a gateway that has only `memory` bytes for transfers. In memory it is another place.
     pub(crate) fn with_memory(&self, memory: u64) -> Self {
         Self::open(Arc::clone(&self.place), memory, &self.home)
+    }
+
+    /// The same place with another configuration. In memory it is another place.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut StoreConfig)) -> Self {
+        let (url, options) = self.place.address();
+        let mut config = Self::config(self.place.driver(), &url, options);
+        change(&mut config);
+        Self::connect_as(Arc::clone(&self.place), MEMORY, &self.home, config)
+    }
+
+    /// The same place through another gateway.
+    pub(crate) fn again(&self) -> Self {
+        self.with_memory(MEMORY)
+    }
+
+    /// Tells the gateway to stop.
+    pub(crate) fn stop(&self) {
+        self.shutdown.stop_now();
+    }
+
+    /// How many records the gateway keeps of its own.
+    pub(crate) async fn records(&self) -> usize {
+        let mut folders = vec![self.store().root().join(".bucketport").expect("a plain name")];
+        let mut records = 0;
+        while let Some(folder) = folders.pop() {
+            let listed = self.store().list(&folder).await;
+            let Ok(Listed::Directory(mut listing)) = listed else { continue };
+            while let Some(page) = listing.next_page().await.expect("it answers") {
+                for entry in page {
+                    match entry.kind {
+                        EntryKind::Directory => folders.push(folder.join(&entry.name).expect("listed")),
+                        EntryKind::File { .. } => records += 1,
+                    }
+                }
+            }
+        }
+        records
+    }
+
+    /// Fails if any is left.
+    pub(crate) async fn assert_no_records(&self) {
+        assert_eq!(self.records().await, 0, "records stay");
     }
 
     /// The same place with one more option.
@@ -338,7 +388,8 @@ impl Fixture {
         }
     }
 
-    async fn clean(&self) {
+    /// Removes everything.
+    pub(crate) async fn clean(&self) {
         let mut directories = vec![String::new()];
         let mut next = 0;
         while let Some(directory) = directories.get(next).cloned() {

@@ -60,6 +60,11 @@ impl FlatBucket {
         self.state().put(key, Bytes::from_static(bytes), None);
     }
 
+    /// Takes one away as another tool would.
+    pub(crate) fn remove(&self, key: &str) {
+        self.state().objects.remove(key);
+    }
+
     pub(crate) fn holds(&self, key: &str) -> bool {
         self.state().objects.contains_key(key)
     }

@@ -15,9 +15,9 @@ use crate::data::{FakeData, Step, body};
 use crate::fixture::Fixture;
 
 /// The most that is written at once.
-const PIECE: usize = 256 * 1024;
+pub(crate) const PIECE: usize = 256 * 1024;
 
-async fn run(case: impl AsyncFnOnce(&Fixture)) {
+pub(crate) async fn run(case: impl AsyncFnOnce(&Fixture)) {
     let fixture = Fixture::on_local().await.expect("always there");
     case(&fixture).await;
     fixture.finish(Ok(())).await;

@@ -23,6 +23,7 @@ mod directory;
 mod download;
 mod facts;
 mod faults;
+mod folders;
 mod foreign;
 mod list;
 mod listings;
@@ -32,8 +33,11 @@ mod memory;
 mod model;
 mod name;
 mod outcomes;
+mod parents;
+mod recovery;
 mod refusals;
 mod rename;
+mod rename_directory;
 mod streamed;
 mod upload;
 
@@ -66,7 +70,10 @@ suite! { on [on_memory on_local on_s3 on_s3_flat on_gcs on_gcs_streamed on_endpo
     download: from_offsets of_what_is_no_file is_one_version_when_replaced is_reset_when_it_fails is_aborted;
     name: stay_as_they_are long_ones too_long_ones what_no_store_holds;
     list: empty_root files_and_directories many many_directories of_a_file of_what_is_missing;
-    directory: made_and_removed implied only_when_empty outlives_its_files of_a_file deleting_files markers_are_hidden;
-    rename: moves onto_another onto_itself onto_a_directory of_what_is_no_file leaves_the_directory;
+    directory: made_and_removed made_level_by_level implied only_when_empty outlives_its_files of_a_file deleting_files markers_are_hidden;
+    rename: moves onto_another onto_itself onto_a_directory of_what_is_no_file leaves_the_directory
+        moves_what_cannot_be_copied;
+    rename_directory: moves_all moves_more_than_a_page keeps_the_directory_above onto_itself_and_others into_itself of_what_is_missing;
+    parents: are_looked_at;
     memory: many_uploads_share_a_little many_appends_share_a_little many_downloads_share_a_little;
 } }

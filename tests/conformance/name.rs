@@ -101,6 +101,12 @@ pub(crate) async fn too_long_ones(fixture: &Fixture) {
         let name = "n".repeat(256);
         assert_err!(fixture.upload(&name, UploadMode::Replace, &body(1, 1)).await, NameNotAllowed(_));
         assert_err!(fixture.store().make_directory(&fixture.path(&name)).await, NameNotAllowed(_));
+        // Before the 150, also where nothing above it is there yet.
+        let below = fixture.path(&format!("missing/{name}/file"));
+        assert_err!(fixture.store().plan_upload(&below, UploadMode::Replace).await, NameNotAllowed(_));
+        fixture.put("file", &body(1, 1)).await;
+        let renamed = fixture.store().rename(&fixture.path("file"), &below, Existing::Replace).await;
+        assert_err!(renamed, NameNotAllowed(_));
     }
 }
 

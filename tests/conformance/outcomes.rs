@@ -321,3 +321,50 @@ async fn a_rename_onto_what_cannot_be_looked_at_loses_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_directory_is_made_and_removed_whatever_is_heard_of_it() {
+    run(async |fixture, faults| {
+        let (store, path) = (fixture.store(), fixture.path("dir"));
+        let lost = [
+            Fault::DoneBut(500),
+            Fault::DoneBut(200),
+            Fault::DoneThenReset,
+            Fault::Reset,
+            Fault::Status(503),
+        ];
+        for fault in lost {
+            faults.add(Call::Put, 0, 1, fault.clone());
+            let made = tokio::time::timeout(SOON, store.make_directory(&path)).await.expect("takes too long");
+            made.unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
+            assert!(fixture.entries("dir").await.expect("a directory").is_empty());
+            faults.add(Call::Delete, 0, 1, fault.clone());
+            let removed =
+                tokio::time::timeout(SOON, store.remove_directory(&path)).await.expect("takes too long");
+            removed.unwrap_or_else(|error| panic!("{fault:?}: {error:?}"));
+            fixture.assert_missing("dir").await;
+        }
+    })
+    .await;
+}
+
+/// What was not done is not said to be.
+#[tokio::test]
+async fn a_directory_that_was_not_made_or_removed_is_reported() {
+    run(async |fixture, faults| {
+        let (store, path) = (fixture.store(), fixture.path("dir"));
+        faults.add(Call::Put, 0, ALWAYS, Fault::Answer(409, OPERATION_ABORTED));
+        assert_err!(store.make_directory(&path).await, Store(_));
+        faults.clear();
+        fixture.assert_missing("dir").await;
+        store.make_directory(&path).await.expect("nothing is there");
+        for fault in [Fault::Status(403), Fault::Answer(409, OPERATION_ABORTED)] {
+            faults.add(Call::Delete, 0, ALWAYS, fault.clone());
+            let removed = store.remove_directory(&path).await;
+            faults.clear();
+            assert!(matches!(removed, Err(Error::Refused(_) | Error::Store(_))), "{fault:?}: {removed:?}");
+            assert!(fixture.entries("dir").await.expect("a directory still").is_empty());
+        }
+    })
+    .await;
+}

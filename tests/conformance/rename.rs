@@ -3,7 +3,9 @@
 use bucketport::storage::Existing;
 
 use crate::data::body;
+use crate::faults::run;
 use crate::fixture::{Fixture, PART};
+use crate::server::{Call, Fault};
 
 pub(crate) async fn moves(fixture: &Fixture) {
     for (size, from, to) in [(5, "a", "b"), (PART + 5, "b", "dir/c"), (0, "dir/c", "other/deep/d")] {
@@ -54,7 +56,6 @@ pub(crate) async fn of_what_is_no_file(fixture: &Fixture) {
     fixture.put("dir/file", &body(5, 2)).await;
     let to = fixture.path("to");
     assert_err!(fixture.store().rename(&fixture.path("missing"), &to, Existing::Replace).await, NotFound);
-    assert_err!(fixture.store().rename(&fixture.path("dir"), &to, Existing::Replace).await, NotSupported(_));
     fixture.assert_missing("to").await;
     fixture.assert_holds("dir/file", &body(5, 2)).await;
 }
@@ -71,4 +72,51 @@ pub(crate) async fn leaves_the_directory(fixture: &Fixture) {
     for name in ["a/b", "made"] {
         assert!(fixture.entries(name).await.expect("a directory still").is_empty(), "{name}");
     }
+}
+
+/// A file that is too large for one request to copy is moved in parts.
+pub(crate) async fn moves_what_cannot_be_copied(fixture: &Fixture) {
+    let narrow = fixture.store().copying_at_most(10);
+    for (size, from, to) in
+        [(10, "a", "b"), (11, "b", "c"), (2 * PART + 5, "c", "dir/d"), (PART, "dir/d", "a")]
+    {
+        let bytes = body(size, size as u64);
+        fixture.put(from, &bytes).await;
+        narrow.rename(&fixture.path(from), &fixture.path(to), Existing::Replace).await.expect("possible");
+        fixture.assert_missing(from).await;
+        fixture.assert_holds(to, &bytes).await;
+    }
+    for (seed, name) in [(1, "small"), (2, "sub/large")] {
+        fixture.put(&format!("from/{name}"), &body(12 * seed, seed as u64)).await;
+    }
+    narrow.rename(&fixture.path("from"), &fixture.path("to"), Existing::Replace).await.expect("possible");
+    fixture.assert_missing("from").await;
+    for (seed, name) in [(1, "small"), (2, "sub/large")] {
+        fixture.assert_holds(&format!("to/{name}"), &body(12 * seed, seed as u64)).await;
+    }
+}
+
+/// It never asks for the copy, and what fails on the way loses nothing.
+#[tokio::test]
+async fn what_cannot_be_copied_is_never_lost() {
+    run(async |fixture, faults| {
+        let narrow = fixture.store().copying_at_most(10);
+        let bytes = body(2 * PART + 5, 1);
+        fixture.put("from", &bytes).await;
+        fixture.put("to", &body(5, 2)).await;
+        let (from, to) = (fixture.path("from"), fixture.path("to"));
+        for call in [Call::Get, Call::CreateMultipart, Call::PutPart, Call::CompleteMultipart, Call::Delete] {
+            faults.add(call, 0, 1, Fault::Status(403));
+            assert!(narrow.rename(&from, &to, Existing::Replace).await.is_err(), "{call:?}");
+            fixture.assert_holds("from", &bytes).await;
+            fixture.assert_nothing_left().await;
+            let old = if call == Call::Delete { bytes.clone() } else { body(5, 2) };
+            fixture.assert_holds("to", &old).await;
+        }
+        narrow.rename(&from, &to, Existing::Replace).await.expect("the faults are over");
+        fixture.assert_missing("from").await;
+        fixture.assert_holds("to", &bytes).await;
+        assert_eq!(faults.count(Call::Copy), 0);
+    })
+    .await;
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::support::{Gateway, Place, Raw, S3Server, Setup, on_each_store};
+use crate::support::{Place, Raw, S3Server, Setup, on_each_store};
 
 on_each_store! { crate::support::Setup::default();
     make_enter_and_remove
@@ -11,6 +11,7 @@ on_each_store! { crate::support::Setup::default();
     the_working_directory_stays_normal
     rename
     what_cannot_be_renamed
+    a_directory_is_renamed
     delete
 }
 
@@ -245,13 +246,31 @@ fn a_home_needs_not_exist() {
     assert_eq!(gateway.file("homes/demo/x"), b"x");
 }
 
-#[test]
-fn a_directory_is_not_renamed_in_this_version() {
-    let gateway = Gateway::start();
-    gateway.put("sub/x", b"x");
-    let mut raw = gateway.login();
-    if raw.ask("RNFR sub").code == 350 {
-        raw.expect("RNTO other", 550);
+fn a_directory_is_renamed(place: &Place) {
+    let mut raw = place.gateway.login();
+    raw.stor("sub/x", b"x");
+    raw.stor("sub/deep/y", b"y");
+    raw.stor("file", b"file");
+    raw.expect("MKD sub/made", 257);
+    raw.expect("MKD taken", 257);
+    for (to, code) in [("sub/inner", 553), ("sub/deep", 553), ("taken", 553), ("file", 553), ("sub", 250)] {
+        raw.expect("RNFR sub", 350);
+        raw.expect(&format!("RNTO {to}"), code);
     }
-    assert_eq!(gateway.files(), ["sub/x"]);
+    raw.expect("RNFR missing", 550);
+    raw.expect("CWD taken", 250);
+    raw.expect("RNFR ../sub", 350);
+    raw.expect("RNTO moved", 250);
+    raw.expect("CWD /sub", 550);
+    raw.expect("CWD moved", 250);
+    let mut names = raw.list("NLST");
+    names.sort();
+    assert_eq!(names, ["deep", "made", "x"]);
+    assert_eq!(raw.retr("deep/y"), b"y");
+    for command in ["DELE deep/y", "RMD deep", "RMD made", "DELE x", "CWD /", "RMD taken/moved", "RMD taken"]
+    {
+        raw.expect(command, 250);
+    }
+    raw.expect("DELE file", 250);
+    assert_eq!(place.objects(), [""; 0]);
 }

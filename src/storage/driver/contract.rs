@@ -9,11 +9,13 @@
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::storage::budget::Charge;
 use crate::storage::entry::Entry;
@@ -45,11 +47,17 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Deletes the file at `path`.
     async fn delete(&self, path: &StorePath) -> Result<()>;
 
+    /// The largest file that [`copy`](Self::copy) takes; none if there is no limit.
+    fn largest_copy(&self) -> Option<u64>;
+
     /// Writes the file `from`, which `source` describes, to `to` as well, over whatever is there.
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()>;
 
     /// Gives the file `from` the name `to` in one step, if the store can do that.
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed>;
+
+    /// Gives the directory `from` the name `to`, where nothing stands, in one step, if the store can do that.
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed>;
 
     /// Begins to list the directory at `path`; none if nothing shows that it is one.
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>>;
@@ -57,6 +65,10 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Up to `limit` keys below the directory at `path`, at whatever depth the store looks for them. A `dir/` marker of
     /// another tool counts, without its slash.
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>>;
+
+    /// All keys below the directory at `path`, at whatever depth, for a store whose directories cannot be renamed in one
+    /// step.
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>>;
 
     /// The directory at `path`; none if nothing shows that it is one.
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>>;
@@ -66,6 +78,10 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
 
     /// Removes what is left of a directory in which no key is left.
     async fn remove_directory(&self, path: &StorePath) -> Result<()>;
+
+    /// Removes what processes that died have left beside the files, in all of the store, if nobody has written to it for
+    /// `older_than`. Dropping the future stops it.
+    async fn sweep(&self, older_than: Duration) -> Result<Swept>;
 }
 
 /// Where an upload goes; nothing of it is in the store yet.
@@ -121,6 +137,14 @@ pub(in crate::storage) struct EntryPage {
     pub(in crate::storage) left_out: usize,
 }
 
+/// The keys below a directory, from the first page on.
+#[async_trait]
+pub(in crate::storage) trait Keys: Debug + Send {
+    /// The next keys, as paths below the directory, possibly none of them; `None` after the last page. A `dir/` marker of
+    /// another tool comes without its slash. Fails with `NotSupported` at a key that no path can name.
+    async fn next(&mut self) -> Result<Option<Vec<String>>>;
+}
+
 /// The bytes of an open file, in order.
 #[async_trait]
 pub(in crate::storage) trait Body: Send {
@@ -145,13 +169,16 @@ pub(in crate::storage) struct Meta {
     pub(in crate::storage) modified: Option<DateTime<Utc>>,
     /// None if the store does not tell.
     pub(in crate::storage) version: Option<Version>,
+    /// The mark of the upload that wrote it, which its copies have as well. None if the store keeps none, or has not said.
+    pub(in crate::storage) mark: Option<Mark>,
 }
 
 impl Meta {
     /// Whether `self` and `other` may be of the same content: as far as the store tells they are.
     pub(in crate::storage) fn may_equal(&self, other: &Self) -> bool {
-        match (&self.version, &other.version) {
-            (Some(one), Some(other)) => one == other,
+        match (&self.version, &other.version, &self.mark, &other.mark) {
+            (Some(one), Some(other), ..) => one == other,
+            (.., Some(one), Some(other)) => one == other,
             _ => {
                 let times = self.modified.zip(other.modified);
                 self.size == other.size && times.is_none_or(|(one, other)| one == other)
@@ -159,6 +186,10 @@ impl Meta {
         }
     }
 }
+
+/// Tells an upload from every other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::storage) struct Mark(pub(in crate::storage::driver) String);
 
 /// What the store says of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +200,7 @@ pub(in crate::storage) struct Directory {
 
 /// Differs between two contents of one name: an etag. Servers write one etag in several ways, with and without quotes
 /// or as a weak one (RFC 9110 section 8.8.3); all of them are equal.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
 
 impl Version {
@@ -258,4 +289,21 @@ pub(in crate::storage) enum Renamed {
     Done,
     /// There is no such step here; nothing was done. A copy and a delete will do.
     NeedsCopy,
+}
+
+/// What a clean-up has removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl std::ops::Add for Swept {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { files: self.files + other.files, bytes: self.bytes + other.bytes }
+    }
 }

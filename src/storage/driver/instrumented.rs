@@ -2,15 +2,15 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Meta, OpenUpload, Pages,
-    Ranges, Renamed, Sending,
+    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Meta, OpenUpload, Pages,
+    Ranges, Renamed, Sending, Swept,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::error::{Error, Result};
@@ -33,6 +33,16 @@ impl Meter {
         let begun = Instant::now();
         let result = call.await;
         self.record(operation, begun, &result);
+        result
+    }
+
+    /// The same for a rename. Where it takes a copy there was no call yet.
+    async fn measure_rename(&self, call: impl Future<Output = Result<Renamed>>) -> Result<Renamed> {
+        let begun = Instant::now();
+        let result = call.await;
+        if !matches!(result, Ok(Renamed::NeedsCopy)) {
+            self.record(StoreOperation::Rename, begun, &result);
+        }
         result
     }
 
@@ -99,18 +109,20 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         self.meter.measure(StoreOperation::Delete, self.inner.delete(path)).await
     }
 
+    fn largest_copy(&self) -> Option<u64> {
+        self.inner.largest_copy()
+    }
+
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
         self.meter.measure(StoreOperation::Copy, self.inner.copy(from, to, source)).await
     }
 
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
-        let begun = Instant::now();
-        let result = self.inner.rename(from, to, existing).await;
-        // Where it takes a copy there was no call yet.
-        if !matches!(result, Ok(Renamed::NeedsCopy)) {
-            self.meter.record(StoreOperation::Rename, begun, &result);
-        }
-        result
+        self.meter.measure_rename(self.inner.rename(from, to, existing)).await
+    }
+
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
+        self.meter.measure_rename(self.inner.rename_directory(from, to)).await
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
@@ -120,6 +132,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
         self.meter.measure(StoreOperation::List, self.inner.keys_below(path, limit)).await
+    }
+
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        // Its pages are the calls.
+        Ok(Box::new(self.wrap(self.inner.keys(path).await?)))
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -133,6 +150,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
     async fn remove_directory(&self, path: &StorePath) -> Result<()> {
         // What is left of a directory is a matter of local folders: other stores have no call for it.
         self.inner.remove_directory(path).await
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        // A matter of local folders as well.
+        self.inner.sweep(older_than).await
     }
 }
 
@@ -195,5 +217,13 @@ impl Pages for Instrumented<Box<dyn Pages>> {
             self.meter.metrics.unlisted_keys(&self.meter.store, page.left_out);
         }
         Ok(page)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl Keys for Instrumented<Box<dyn Keys>> {
+    async fn next(&mut self) -> Result<Option<Vec<String>>> {
+        self.meter.measure(StoreOperation::List, self.inner.next()).await
     }
 }

@@ -7,13 +7,13 @@ mod instrumented;
 mod local;
 mod memory;
 
-pub(in crate::storage) use cloud::{Bucket, Wire};
-pub use contract::Existing;
+pub(in crate::storage) use cloud::{Bucket, Names, Wire};
 pub(in crate::storage) use contract::{
-    Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Body, Chunk, Condition, Destination, Driver, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
     Version,
 };
+pub use contract::{Existing, Swept};
 pub(in crate::storage) use gcs::{StreamedBucket, connect as connect_gcs};
 pub(in crate::storage) use instrumented::Instrumented;
-pub(in crate::storage) use local::Folder;
+pub(in crate::storage) use local::{Durability, Folder};
 pub(in crate::storage) use memory::OnePage;

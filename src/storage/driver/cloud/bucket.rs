@@ -1,6 +1,7 @@
 //! The operations on a bucket or container, each one request of `object_store`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,15 +10,18 @@ use futures::stream::BoxStream;
 use object_store::list::PaginatedListStore;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::pages::{CloudPages, Keys};
+use super::claim::mark_of;
+use super::keys::CloudKeys;
+use super::names::Names;
+use super::pages::{CloudPages, KeyPages};
 use super::upload::{CloudDestination, part_size, unconditional};
 use super::wire::Unsaid;
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::{Budget, Charge};
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed,
-    Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Mark, Memory, Meta, Pages, Ranges,
+    Renamed, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -34,6 +38,7 @@ const READ_AHEAD: usize = 1024 * 1024;
 pub(in crate::storage) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
+    names: Names,
     transfer: TransferConfig,
     budget: Arc<Budget>,
     shutdown: Shutdown,
@@ -44,6 +49,7 @@ impl Bucket {
     pub(in crate::storage) fn new(
         objects: impl ObjectStore,
         pages: impl PaginatedListStore,
+        names: Names,
         transfer: &TransferConfig,
         budget: &Arc<Budget>,
         shutdown: &Shutdown,
@@ -51,6 +57,7 @@ impl Bucket {
         Self {
             objects: Arc::new(objects),
             pages: Arc::new(pages),
+            names,
             transfer: *transfer,
             budget: Arc::clone(budget),
             shutdown: shutdown.clone(),
@@ -80,12 +87,13 @@ impl Driver for Bucket {
     }
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
+        self.names.check(path)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let result = self.objects.get_opts(path.as_path(), options).await?;
-        self.meta(path, unsaid(&result), &result.meta).await
+        self.describe(path, facts(&self.objects.get_opts(path.as_path(), options).await?)).await
     }
 
     async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
+        self.names.check(path)?;
         let range = match get.to {
             Some(to) => Some(GetRange::Bounded(get.from..to)),
             None if get.from > 0 => Some(GetRange::Offset(get.from)),
@@ -105,7 +113,7 @@ impl Driver for Bucket {
             charge.grow(READ_AHEAD).await;
         }
         let result = self.objects.get_opts(path.as_path(), options).await?;
-        let meta = self.meta(path, unsaid(&result), &result.meta).await?;
+        let meta = self.describe(path, facts(&result)).await?;
         // Some servers ignore `If-Match`; s3s-fs is one. What has no version cannot be told apart.
         if get.version.is_some() && meta.version.is_some() && meta.version != get.version {
             return Err(Error::Changed);
@@ -120,6 +128,7 @@ impl Driver for Bucket {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
+        self.names.check(path)?;
         Ok(Box::new(CloudDestination {
             objects: Arc::clone(&self.objects),
             path: path.clone(),
@@ -129,13 +138,17 @@ impl Driver for Bucket {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.names.check(path)?;
         self.objects.delete(path.as_path()).await.map_err(unconditional)
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
-        if source.size > LARGEST_COPY {
-            return Err(Error::TooLarge("more than 5 GiB cannot be renamed"));
-        }
+    fn largest_copy(&self) -> Option<u64> {
+        Some(LARGEST_COPY)
+    }
+
+    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
+        self.names.check(from)?;
+        self.names.check(to)?;
         self.objects.copy(from.as_path(), to.as_path()).await.map_err(unconditional)
     }
 
@@ -143,13 +156,19 @@ impl Driver for Bucket {
         Ok(Renamed::NeedsCopy)
     }
 
+    async fn rename_directory(&self, _from: &StorePath, _to: &StorePath) -> Result<Renamed> {
+        Ok(Renamed::NeedsCopy)
+    }
+
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
+        self.names.check(path)?;
         let pages = CloudPages::begin(&self.pages, path).await?;
         Ok(pages.map(|pages| Box::new(pages) as Box<dyn Pages>))
     }
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
-        let mut pages = Keys::below(&self.pages, path.as_prefix(), limit);
+        self.names.check(path)?;
+        let mut pages = KeyPages::below(&self.pages, path.as_prefix(), limit);
         let mut keys = Vec::new();
         // A store may give less than it was asked for, and more.
         while keys.len() < limit
@@ -159,6 +178,11 @@ impl Driver for Bucket {
         }
         keys.truncate(limit);
         Ok(keys)
+    }
+
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        self.names.check(path)?;
+        Ok(Box::new(CloudKeys::new(&self.pages, path)))
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -174,22 +198,28 @@ impl Driver for Bucket {
         // Without a key there is no directory.
         Ok(())
     }
+
+    async fn sweep(&self, _older_than: Duration) -> Result<Swept> {
+        // What an upload leaves is no object.
+        Ok(Swept::default())
+    }
 }
 
 impl Bucket {
     /// What the store says of an object, without what was put in place of what it does not say.
-    async fn meta(&self, path: &StorePath, unsaid: Unsaid, meta: &ObjectMeta) -> Result<Meta> {
-        let ObjectMeta { size, last_modified, e_tag, .. } = meta;
+    async fn describe(&self, path: &StorePath, facts: Facts) -> Result<Meta> {
+        let Facts { unsaid, meta, mark } = facts;
         Ok(Meta {
-            size: if unsaid.size { self.listed_size(path).await? } else { *size },
-            modified: (!unsaid.modified).then_some(*last_modified),
-            version: e_tag.clone().filter(|_| !unsaid.version).map(Version),
+            size: if unsaid.size { self.listed_size(path).await? } else { meta.size },
+            modified: (!unsaid.modified).then_some(meta.last_modified),
+            version: meta.e_tag.filter(|_| !unsaid.version).map(Version),
+            mark,
         })
     }
 
     /// The size of an object as listings have it, for servers that do not say it with the object.
     async fn listed_size(&self, path: &StorePath) -> Result<u64> {
-        let mut pages = Keys::below(&self.pages, path.as_str().to_owned(), 1);
+        let mut pages = KeyPages::below(&self.pages, path.as_str().to_owned(), 1);
         // Of all keys that begin like this one, its own comes first.
         let first = pages.next().await?.and_then(|page| page.objects.into_iter().next());
         match first {
@@ -199,8 +229,16 @@ impl Bucket {
     }
 }
 
-fn unsaid(result: &GetResult) -> Unsaid {
-    result.extensions.get().copied().unwrap_or_default()
+/// What an answer says of an object, apart from its body, which cannot wait for another answer.
+struct Facts {
+    unsaid: Unsaid,
+    meta: ObjectMeta,
+    mark: Option<Mark>,
+}
+
+fn facts(result: &GetResult) -> Facts {
+    let unsaid = result.extensions.get().copied().unwrap_or_default();
+    Facts { unsaid, meta: result.meta.clone(), mark: mark_of(&result.attributes) }
 }
 
 /// The body of one answer.

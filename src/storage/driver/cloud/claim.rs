@@ -9,6 +9,7 @@ use object_store::{Attribute, Attributes, GetOptions, ObjectStore};
 use rand::distr::{Alphanumeric, SampleString};
 use tokio::time::timeout;
 
+use crate::storage::driver::contract::Mark;
 use crate::storage::path::StorePath;
 
 /// The name of the mark in an object's user metadata. Azure takes only letters and digits in it.
@@ -36,14 +37,18 @@ impl Claim {
         let head = GetOptions { head: true, ..GetOptions::default() };
         let asked = timeout(DEADLINE, objects.get_opts(path.as_path(), head)).await;
         let Ok(Ok(found)) = asked else { return Holder::Unknown };
-        let mark = found.attributes.get(&Attribute::Metadata(MARK.into()));
-        if mark.is_some_and(|mark| mark.as_ref() == self.0) {
+        if mark_of(&found.attributes).is_some_and(|mark| mark.0 == self.0) {
             tracing::info!(key = %path, "the store's answer said otherwise, but the upload is there");
             Holder::Ours
         } else {
             Holder::Another
         }
     }
+}
+
+/// The mark of the upload that has written an object with these attributes.
+pub(super) fn mark_of(attributes: &Attributes) -> Option<Mark> {
+    attributes.get(&Attribute::Metadata(MARK.into())).map(|mark| Mark(mark.to_string()))
 }
 
 /// Whose an object is.

@@ -2,6 +2,8 @@
 
 mod bucket;
 mod claim;
+mod keys;
+mod names;
 mod page;
 mod pages;
 mod upload;
@@ -9,4 +11,5 @@ mod wire;
 mod xml;
 
 pub(in crate::storage) use bucket::Bucket;
+pub(in crate::storage) use names::Names;
 pub(in crate::storage) use wire::Wire;

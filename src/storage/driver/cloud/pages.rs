@@ -14,13 +14,13 @@ use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
 /// Entries in a page: what S3 gives in one answer.
-const PAGE: usize = 1000;
+pub(super) const PAGE: usize = 1000;
 /// Pages with nothing new in them that a store may give one after the other: empty ones, and such as only name a directory
 /// again. More of them lead nowhere.
 const EMPTY_PAGES: usize = 1000;
 
 /// The keys below a prefix, page by page.
-pub(super) struct Keys {
+pub(super) struct KeyPages {
     store: Arc<dyn PaginatedListStore>,
     prefix: String,
     delimiter: Option<&'static str>,
@@ -33,7 +33,7 @@ pub(super) struct Keys {
     last_prefix: Option<String>,
 }
 
-impl Keys {
+impl KeyPages {
     /// All keys that begin with `prefix`, about `page` at once.
     pub(super) fn below(store: &Arc<dyn PaginatedListStore>, prefix: String, page: usize) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Keys {
 /// A directory of a store that lists in pages.
 pub(super) struct CloudPages {
     directory: StorePath,
-    keys: Keys,
+    keys: KeyPages,
     first: Option<Page>,
     left_out: usize,
     example: String,
@@ -108,7 +108,8 @@ impl CloudPages {
         store: &Arc<dyn PaginatedListStore>,
         directory: &StorePath,
     ) -> Result<Option<Self>> {
-        let mut keys = Keys { delimiter: Some("/"), ..Keys::below(store, directory.as_prefix(), PAGE) };
+        let mut keys =
+            KeyPages { delimiter: Some("/"), ..KeyPages::below(store, directory.as_prefix(), PAGE) };
         let first = keys.next().await?;
         let exists = directory.is_root() || first.is_some();
         let directory = directory.clone();

@@ -6,6 +6,7 @@
 //! nothing again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use unftp_sbe_gcs::CloudStorage;
@@ -14,7 +15,7 @@ use super::upload::StreamedDestination;
 use crate::shutdown::Shutdown;
 use crate::storage::driver::cloud::Bucket;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Swept,
 };
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -67,6 +68,10 @@ impl Driver for StreamedBucket {
         self.bucket.delete(path).await
     }
 
+    fn largest_copy(&self) -> Option<u64> {
+        self.bucket.largest_copy()
+    }
+
     async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
         self.bucket.copy(from, to, source).await
     }
@@ -75,12 +80,20 @@ impl Driver for StreamedBucket {
         self.bucket.rename(from, to, existing).await
     }
 
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
+        self.bucket.rename_directory(from, to).await
+    }
+
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {
         self.bucket.list(path).await
     }
 
     async fn keys_below(&self, path: &StorePath, limit: usize) -> Result<Vec<String>> {
         self.bucket.keys_below(path, limit).await
+    }
+
+    async fn keys(&self, path: &StorePath) -> Result<Box<dyn Keys>> {
+        self.bucket.keys(path).await
     }
 
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
@@ -93,5 +106,9 @@ impl Driver for StreamedBucket {
 
     async fn remove_directory(&self, path: &StorePath) -> Result<()> {
         self.bucket.remove_directory(path).await
+    }
+
+    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        self.bucket.sweep(older_than).await
     }
 }

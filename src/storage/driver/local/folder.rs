@@ -3,20 +3,23 @@
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::disk::{Cost, Disk};
+use super::durability::Durability;
 use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
 use super::staged::{Publish, Staged, in_directory, move_to};
+use super::sweep::Sweep;
 use super::upload::FolderDestination;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -25,16 +28,30 @@ use crate::storage::path::StorePath;
 #[derive(Clone, Debug)]
 pub(in crate::storage) struct Folder {
     root: Arc<Root>,
+    durability: Durability,
     disk: Arc<Disk>,
     budget: Arc<Budget>,
 }
 
 impl Folder {
     /// The folder at `root`, made if it is missing.
-    pub(in crate::storage) fn open(root: &Path, budget: &Arc<Budget>) -> std::io::Result<Self> {
+    pub(in crate::storage) fn open(
+        root: &Path,
+        durability: Durability,
+        budget: &Arc<Budget>,
+    ) -> std::io::Result<Self> {
         let root = Root::open(root)?;
         let disk = Arc::new(Disk::of(root.root()));
-        Ok(Self { root: Arc::new(root), disk, budget: Arc::clone(budget) })
+        Ok(Self { root: Arc::new(root), durability, disk, budget: Arc::clone(budget) })
+    }
+
+    /// Sees that a rename is durable: the name that is gone, and the one in `directory`, for which `made` were made.
+    fn keep_names(&self, gone: &Path, directory: &Path, made: &[PathBuf]) -> Result<Renamed> {
+        self.durability.keep_name(directory, made).map_err(Error::local)?;
+        if let Some(old) = gone.parent().filter(|old| *old != directory) {
+            self.durability.keep_name(old, &[]).map_err(Error::local)?;
+        }
+        Ok(Renamed::Done)
     }
 
     /// Asks `question` of what stands at `path`.
@@ -104,7 +121,12 @@ impl Driver for Folder {
                 Ok((place.for_writing()?, freeing))
             })
             .await?;
-        Ok(Box::new(FolderDestination { path, freeing, disk: Arc::clone(&self.disk) }))
+        Ok(Box::new(FolderDestination {
+            path,
+            freeing,
+            durability: self.durability,
+            disk: Arc::clone(&self.disk),
+        }))
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
@@ -119,12 +141,16 @@ impl Driver for Folder {
         }
     }
 
+    fn largest_copy(&self) -> Option<u64> {
+        None
+    }
+
     async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
         let to = to.clone();
         self.at(Cost::Large, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let mut from = File::open(&place.path).map_err(Error::local)?;
-            let staged = Staged::create(&to)?;
+            let staged = Staged::create(&to, folder.durability)?;
             staged.fill_from(&mut from)?;
             staged.publish(Publish::OverAnything)
         })
@@ -134,7 +160,7 @@ impl Driver for Folder {
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {
         let to = to.clone();
         let freeing = self.at(Cost::Small, &to, |_, place| Ok(place.found.freeing())).await?;
-        self.at(freeing, from, move |folder, place| {
+        self.at(freeing.max(self.durability.cost()), from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let publish = match existing {
                 Existing::Replace => Publish::OverAnything,
@@ -142,10 +168,38 @@ impl Driver for Folder {
             };
             let directory = to.parent().ok_or(Error::IsADirectory)?;
             match in_directory(directory, || move_to(&place.path, &to, publish)) {
-                Ok(_) => Ok(Renamed::Done),
+                Ok(((), made)) => folder.keep_names(&place.path, directory, &made),
                 // Another file system is mounted, or linked to, below the folder.
                 Err(error) if error.kind() == ErrorKind::CrossesDevices => Ok(Renamed::NeedsCopy),
                 Err(error) => Err(Error::local(error)),
+            }
+        })
+        .await
+    }
+
+    async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
+        let to = to.clone();
+        self.at(self.durability.cost(), from, move |folder, place| {
+            let to = folder.root.look_up(&to)?;
+            match (&place.found, &to.found) {
+                (Found::Directory, Found::Nothing | Found::BelowFile) => {}
+                (Found::Directory, _) => return Err(Error::AlreadyExists),
+                _ => return Err(Error::NotFound),
+            }
+            let to = to.for_writing()?;
+            let directory = to.parent().ok_or(Error::IsADirectory)?;
+            match in_directory(directory, || std::fs::rename(&place.path, &to)) {
+                Ok(((), made)) => folder.keep_names(&place.path, directory, &made),
+                Err(error) => Err(match error.kind() {
+                    ErrorKind::CrossesDevices => {
+                        Error::NotSupported("a directory cannot be moved to another file system")
+                    }
+                    // A link leads back into it.
+                    ErrorKind::InvalidInput => Error::into_itself(),
+                    // Somebody was quicker.
+                    ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => Error::AlreadyExists,
+                    _ => Error::local(error),
+                }),
             }
         })
         .await
@@ -180,6 +234,10 @@ impl Driver for Folder {
         .await
     }
 
+    async fn keys(&self, _path: &StorePath) -> Result<Box<dyn Keys>> {
+        Err(Error::NotSupported("a local folder renames directories in one step"))
+    }
+
     async fn directory(&self, path: &StorePath) -> Result<Option<Directory>> {
         // It may be empty without a marker: another program made it.
         self.at(Cost::Small, path, |_, place| match place.found {
@@ -205,6 +263,21 @@ impl Driver for Folder {
         })
         .await
     }
+
+    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+        let mut sweep = Some(Sweep::of(self.root.root(), older_than));
+        let mut swept = Swept::default();
+        // A step at a time, so that it stops when nobody waits for it any more.
+        while let Some(mut next) = sweep.take() {
+            let step = move || Ok((next.step(), next));
+            let (removed, rest) = self.disk.run(Cost::Large, step).await?;
+            match removed {
+                Some(removed) => (swept, sweep) = (swept + removed, Some(rest)),
+                None => break,
+            }
+        }
+        Ok(swept)
+    }
 }
 
 /// A file's facts. It is another version when it is another file or was written to.
@@ -217,5 +290,5 @@ fn describe(metadata: &Metadata) -> Meta {
         metadata.len()
     );
     let modified = metadata.modified().ok().map(Into::into);
-    Meta { size: metadata.len(), modified, version: Some(Version(version)) }
+    Meta { size: metadata.len(), modified, version: Some(Version(version)), mark: None }
 }

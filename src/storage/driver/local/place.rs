@@ -8,6 +8,9 @@ use super::disk::Cost;
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
+/// The longest name that Linux's file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// A local folder, given by its canonical path, of which only what is below the home may be reached.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
@@ -198,6 +201,10 @@ fn is_missing(error: &std::io::Error) -> bool {
 
 /// Why a file or directory of this name cannot be kept, if it cannot.
 pub(super) fn unusable(name: &str) -> Option<&'static str> {
+    // Looked at only when it is made if a directory above it is missing: too late.
+    if name.len() > LONGEST_NAME {
+        return Some("longer than 255 bytes");
+    }
     // Staged uploads are named so; such a file would be hidden.
     let staged = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
     if name.split_once('#').is_some_and(|(_, rest)| staged(rest)) {

@@ -8,7 +8,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::durability::Durability;
 use crate::storage::error::{Error, Result};
+
+/// What the names of staged files begin with; digits follow.
+const PREFIX: &str = ".bucketport#";
 
 /// How often directories that others remove meanwhile are made again.
 const TRIES: usize = 100;
@@ -26,6 +30,7 @@ pub(super) struct Staged {
     /// The directories that were made for it, the lowest first.
     made: Vec<PathBuf>,
     published: AtomicBool,
+    durability: Durability,
 }
 
 /// What a published file may replace.
@@ -37,11 +42,11 @@ pub(super) enum Publish {
 
 impl Staged {
     /// An empty file that is to become `target`. Directories above it are made as needed.
-    pub(super) fn create(target: &Path) -> Result<Self> {
+    pub(super) fn create(target: &Path, durability: Durability) -> Result<Self> {
         let directory = target.parent().ok_or(Error::IsADirectory)?;
         let ((file, path), made) = in_directory(directory, || open_new(directory)).map_err(Error::local)?;
         let (file, target) = (Mutex::new(Some(file)), target.to_owned());
-        Ok(Self { file, path, target, made, published: AtomicBool::new(false) })
+        Ok(Self { file, path, target, made, published: AtomicBool::new(false), durability })
     }
 
     /// Adds to its end.
@@ -61,11 +66,19 @@ impl Staged {
     /// Gives it its name. Nothing can be added afterwards.
     pub(super) fn publish(&self, publish: Publish) -> Result<()> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A network file system may say only now that it could not keep what was written.
-        file.map_or(Ok(()), nix::unistd::close).map_err(|error| Error::local(error.into()))?;
-        move_to(&self.path, &self.target, publish).map_err(Error::local)?;
+        if let Some(file) = file {
+            self.durability.keep(&file).map_err(Error::local)?;
+            // A network file system may say only now that it could not keep what was written.
+            nix::unistd::close(file).map_err(|error| Error::local(error.into()))?;
+        }
+        move_to(&self.path, &self.target, publish).map_err(|error| match error.kind() {
+            // Its directory was renamed or removed meanwhile: at the next try it is made.
+            ErrorKind::NotFound => Error::Changed,
+            _ => Error::local(error),
+        })?;
         self.published.store(true, Ordering::Release);
-        Ok(())
+        let directory = self.target.parent().ok_or(Error::IsADirectory)?;
+        self.durability.keep_name(directory, &self.made).map_err(Error::local)
     }
 }
 
@@ -100,7 +113,7 @@ pub(super) fn move_to(from: &Path, to: &Path, publish: Publish) -> std::io::Resu
 /// file system takes.
 fn open_new(directory: &Path) -> std::io::Result<(File, PathBuf)> {
     loop {
-        let path = directory.join(format!(".bucketport#{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let path = directory.join(format!("{PREFIX}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -153,4 +166,62 @@ fn missing(directory: &Path) -> Vec<PathBuf> {
 /// Removes `directories` in this order until one is not empty.
 pub(super) fn remove_while_empty<P: AsRef<Path>>(directories: impl IntoIterator<Item = P>) {
     let _not_empty = directories.into_iter().try_for_each(std::fs::remove_dir);
+}
+
+/// Whether a file of this name was staged by this or another process.
+pub(super) fn is_staged(name: &str) -> bool {
+    let digits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
+    name.strip_prefix(PREFIX).is_some_and(digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        /// What was flushed, and whether the file had its name then.
+        static FLUSHED: RefCell<Vec<(PathBuf, bool)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    fn record(file: &File) -> std::io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let folder = path.ancestors().find(|above| above.join("root").exists()).expect("below the folder");
+        let published = folder.join("a/b/file").exists();
+        FLUSHED.with_borrow_mut(|flushed| flushed.push((path, published)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_durable_file_is_flushed_before_it_has_its_name_and_its_directories_afterwards() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let root = folder.path().canonicalize().expect("just made");
+        std::fs::write(root.join("root"), "").expect("writable");
+        let target = root.join("a/b/file");
+        for (publish, made) in [(Publish::OverNothing, true), (Publish::OverAnything, false)] {
+            let staged = Staged::create(&target, Durability::Flushed(record)).expect("writable");
+            staged.write(&[Bytes::from_static(b"x")]).expect("writable");
+            assert_eq!(FLUSHED.take(), []);
+            staged.publish(publish).expect("nothing is there");
+            // The old file has the name until the new one gets it.
+            let mut expected = vec![(staged.path.clone(), !made), (root.join("a/b"), true)];
+            if made {
+                expected.extend([(root.join("a"), true), (root.clone(), true)]);
+            }
+            assert_eq!(FLUSHED.take(), expected);
+        }
+        let staged = Staged::create(&target, Durability::Written).expect("writable");
+        staged.publish(Publish::OverAnything).expect("writable");
+        assert_eq!(FLUSHED.take(), []);
+    }
+
+    #[test]
+    fn only_names_of_ours_are_staged() {
+        assert!(is_staged(".bucketport#1") && is_staged(".bucketport#4294967295"));
+        for name in [".bucketport#", ".bucketport", ".bucketport#1x", "x.bucketport#1", "file#7"] {
+            assert!(!is_staged(name), "{name}");
+        }
+    }
 }

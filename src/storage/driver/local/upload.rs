@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::disk::{Cost, Disk, SMALL};
+use super::durability::Durability;
 use super::staged::{Publish, Staged};
 use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
 use crate::storage::error::{Error, Result};
@@ -17,6 +18,7 @@ pub(super) struct FolderDestination {
     pub(super) path: PathBuf,
     /// What it costs to free the file that it replaces.
     pub(super) freeing: Cost,
+    pub(super) durability: Durability,
     pub(super) disk: Arc<Disk>,
 }
 
@@ -27,20 +29,20 @@ impl Destination for FolderDestination {
     }
 
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
-        let Self { path, freeing, disk } = *self;
+        let Self { path, freeing, durability, disk } = *self;
         let publish = publish(condition);
         let size = body.iter().map(Bytes::len).sum();
         let work = move || {
-            let staged = Staged::create(&path)?;
+            let staged = Staged::create(&path, durability)?;
             staged.write(&body)?;
             staged.publish(publish)
         };
-        disk.run(Cost::of(size).max(freeing), work).await
+        disk.run(Cost::of(size).max(freeing).max(durability.cost()), work).await
     }
 
     async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
-        let Self { path, disk, .. } = *self;
-        let staged = disk.run(Cost::Small, move || Staged::create(&path)).await?;
+        let Self { path, durability, disk, .. } = *self;
+        let staged = disk.run(Cost::Small, move || Staged::create(&path, durability)).await?;
         Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
     }
 }

@@ -1,0 +1,246 @@
+//! The journal of a directory that is being renamed where that takes copies: what becomes what, how far it has got, whose
+//! work it is, and what was copied.
+//!
+//! A record and numbered pages beside it hold it, so that neither memory nor a record grows with the directory. Whoever
+//! works on it writes the record again every minute; who has not for ten minutes is taken for dead, and anybody may take
+//! over. Who has not for five minutes takes himself for dead, so that no two work on one directory.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::distr::{Alphanumeric, SampleString};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep_until};
+
+use super::driver::{Meta, Version};
+use super::error::{Error, Result};
+use super::journal::Kind;
+use super::path::StorePath;
+use super::store::Store;
+
+/// How often the record is written again.
+const BEAT: Duration = Duration::from_mins(1);
+/// For how long one that was not written again is still ours.
+const LEASE: Duration = Duration::from_mins(5);
+
+/// The record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Record {
+    from: String,
+    to: String,
+    /// The home of the user who asked for it, which is a directory whatever is in it.
+    home: String,
+    phase: Phase,
+    /// None when nobody works on it.
+    owner: Option<String>,
+    pages: u64,
+}
+
+/// How far it has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    /// Nothing is gone yet: it can be undone.
+    Copying,
+    /// All is copied: it can only be finished.
+    Deleting,
+}
+
+/// A file of the directory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Item {
+    /// Its path below the directory.
+    pub(super) key: String,
+    /// What was copied.
+    pub(super) source: Seen,
+    /// The copy, once it was seen.
+    pub(super) copy: Option<Seen>,
+}
+
+/// What was seen of a file, to know it again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Seen {
+    version: Option<Version>,
+    size: u64,
+    /// In milliseconds.
+    modified: Option<i64>,
+}
+
+impl Seen {
+    pub(super) fn of(meta: &Meta) -> Self {
+        Self { version: meta.version.clone(), size: meta.size, modified: millis(meta) }
+    }
+
+    /// Whether `meta` is of that very file, unchanged.
+    pub(super) fn is(&self, meta: &Meta) -> bool {
+        match (&self.version, &meta.version) {
+            (Some(then), Some(now)) => then == now,
+            // What is to be deleted must be known for sure.
+            _ => self.size == meta.size && self.modified.is_some() && self.modified == millis(meta),
+        }
+    }
+}
+
+fn millis(meta: &Meta) -> Option<i64> {
+    meta.modified.map(|modified| modified.timestamp_millis())
+}
+
+/// A directory that is being renamed, and that is ours to work on.
+#[derive(Debug)]
+pub(super) struct Relocation {
+    pub(super) store: Arc<Store>,
+    pub(super) from: StorePath,
+    pub(super) to: StorePath,
+    name: String,
+    record: Record,
+    renewed: Instant,
+}
+
+impl Relocation {
+    /// Makes it known that `from` is to become `to`.
+    pub(super) async fn begin(store: Arc<Store>, from: StorePath, to: StorePath) -> Result<Self> {
+        let record = Record {
+            from: from.to_string(),
+            to: to.to_string(),
+            home: store.home.to_string(),
+            phase: Phase::Copying,
+            owner: Some(random()),
+            pages: 0,
+        };
+        let mut relocation = Self { store, from, to, name: random(), record, renewed: Instant::now() };
+        relocation.write().await?;
+        Ok(relocation)
+    }
+
+    /// Makes the one of this name ours, if there is one that is `abandoned` or that nobody works on.
+    pub(super) async fn take_over(store: &Store, name: &str, abandoned: bool) -> Result<Option<Self>> {
+        let Some(record) = store.read_record::<Record>(Kind::Rename, name).await? else { return Ok(None) };
+        if record.owner.is_some() && !abandoned {
+            return Ok(None);
+        }
+        let [from, to, home] =
+            [&record.from, &record.to, &record.home].map(|key| StorePath::root().join(key));
+        let record = Record { owner: Some(random()), ..record };
+        let store = Arc::new(store.within(&home?));
+        let name = name.to_owned();
+        let mut relocation = Self { store, from: from?, to: to?, name, record, renewed: Instant::now() };
+        relocation.write().await?;
+        Ok(Some(relocation))
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.record.phase
+    }
+
+    /// How many pages of files there are.
+    pub(super) fn pages(&self) -> u64 {
+        self.record.pages
+    }
+
+    /// Everything is copied. If this fails, the journal alone knows whether it is so.
+    pub(super) async fn all_copied(&mut self) -> Result<()> {
+        self.record.phase = Phase::Deleting;
+        self.renew().await
+    }
+
+    /// Waits for `work` and keeps it known meanwhile that it goes on. Fails if it is no longer ours.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = std::pin::pin!(work);
+        let mut next = self.renewed + BEAT;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = sleep_until(next) => match self.renew().await {
+                    Ok(()) => next = self.renewed + BEAT,
+                    Err(Error::Store(error)) => {
+                        tracing::warn!(%error, "the journal of a rename cannot be written; once more in a while");
+                        next = Instant::now() + BEAT / 4;
+                    }
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Fails if it is no longer ours, and else keeps it so.
+    pub(super) async fn renew(&mut self) -> Result<()> {
+        if self.renewed.elapsed() > LEASE {
+            return Err(Error::Changed);
+        }
+        match self.store.read_record::<Record>(Kind::Rename, &self.name).await? {
+            Some(Record { owner, .. }) if owner == self.record.owner => self.write().await,
+            Some(_) | None => Err(Error::Changed),
+        }
+    }
+
+    /// Makes a page of `items`, before any of them is copied.
+    pub(super) async fn add_page(&mut self, items: &Vec<Item>) -> Result<u64> {
+        let number = self.record.pages;
+        self.record.pages += 1;
+        self.renew().await?;
+        self.write_page(number, items).await?;
+        Ok(number)
+    }
+
+    pub(super) async fn write_page(&self, number: u64, items: &Vec<Item>) -> Result<()> {
+        self.store.write_record(Kind::Rename, &self.page_name(number), items).await
+    }
+
+    /// A page; empty if it was never written.
+    pub(super) async fn page(&self, number: u64) -> Result<Vec<Item>> {
+        let page = self.store.read_record(Kind::Rename, &self.page_name(number)).await?;
+        Ok(page.unwrap_or_default())
+    }
+
+    /// Nobody works on it any more; somebody may take it over at once.
+    pub(super) async fn release(mut self) -> Result<()> {
+        self.renew().await?;
+        self.record.owner = None;
+        self.write().await
+    }
+
+    /// Nothing is left to be done. The pages go first: without the record nobody would know of them.
+    pub(super) async fn forget(self) -> Result<()> {
+        for number in 0..self.record.pages {
+            self.store.forget_record(Kind::Rename, &self.page_name(number)).await?;
+        }
+        self.store.forget_record(Kind::Rename, &self.name).await
+    }
+
+    async fn write(&mut self) -> Result<()> {
+        // It is ours for so long from before the store has it.
+        let began = Instant::now();
+        self.store.write_record(Kind::Rename, &self.name, &self.record).await?;
+        self.renewed = began;
+        Ok(())
+    }
+
+    /// Not below the record: some servers keep objects as files, and nothing can stand below a file.
+    fn page_name(&self, number: u64) -> String {
+        format!("{}.pages/{number}", self.name)
+    }
+}
+
+fn random() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    fn meta(size: u64, modified: i64) -> Meta {
+        let modified = DateTime::from_timestamp_millis(modified);
+        Meta { size, modified, version: None, mark: None }
+    }
+
+    #[test]
+    fn a_file_without_a_version_is_known_by_size_and_time() {
+        let seen = Seen::of(&meta(1, 1000));
+        assert!(seen.is(&meta(1, 1000)));
+        assert!(!seen.is(&meta(1, 1001)) && !seen.is(&meta(2, 1000)));
+        let timeless = Meta { modified: None, ..meta(1, 1000) };
+        assert!(!Seen::of(&timeless).is(&timeless));
+    }
+}

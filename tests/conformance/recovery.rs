@@ -1,0 +1,157 @@
+//! A gateway that is killed while it renames a directory: the next one finishes it or undoes it.
+
+use std::time::Duration;
+
+use bucketport::storage::{Existing, RENAME_ABANDONED};
+use tokio::runtime::Runtime;
+
+use crate::data::body;
+use crate::fixture::Fixture;
+use crate::rename_directory::{assert_planted, plant, rename};
+use crate::server::{Call, Fault, Faults};
+
+const ALWAYS: usize = 1000;
+
+/// Begins to rename `from` to `to` in a process of its own, which dies when `skip` calls of this kind were served.
+async fn die(fixture: &Fixture, faults: &Faults, call: Call, skip: usize) {
+    let before = faults.count(call);
+    faults.add(call, skip, ALWAYS, Fault::Hang);
+    let process = Runtime::new().expect("threads");
+    let dying = {
+        let _in_it = process.enter();
+        fixture.again()
+    };
+    process.spawn(async move {
+        let (from, to) = (dying.path("from"), dying.path("to"));
+        drop(dying.store().rename(&from, &to, Existing::Replace).await);
+    });
+    let reaching = async {
+        while faults.count(call) <= before + skip {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_mins(1), reaching).await;
+    reached.unwrap_or_else(|_| panic!("{call:?}: there are not so many"));
+    // What goes on beside it comes to a stop as well.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    process.shutdown_background();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    faults.clear();
+}
+
+/// Whatever the gateway was doing when it died, the directory is whole at one of its names afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rename_that_was_cut_short_is_finished_or_undone() {
+    // One rename of 5 files writes the record three times and a page twice; it deletes the files, the page and the record.
+    let points: [(Call, &[usize]); 4] = [
+        (Call::Put, &[0, 1, 2, 3, 4]),
+        (Call::Copy, &[0, 2, 4]),
+        (Call::Delete, &[0, 3, 5, 6]),
+        (Call::Head, &[4, 9, 15, 20]),
+    ];
+    for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
+        let fixture = fixture.expect("always there");
+        let faults = &fixture.server().expect("S3").faults;
+        let (mut finished, mut undone) = (0, 0);
+        for (call, skips) in points {
+            for &skip in skips {
+                let what = format!("{call:?} {skip}");
+                plant(&fixture, "from").await;
+                die(&fixture, faults, call, skip).await;
+                // It may live still, as far as anybody can tell.
+                let held = fixture.records().await;
+                fixture.store().recover_renames(RENAME_ABANDONED).await.expect(&what);
+                assert_eq!(fixture.records().await, held, "{what}: live work is left alone");
+                fixture.store().recover_renames(Duration::ZERO).await.expect(&what);
+                fixture.assert_no_records().await;
+                let moved = fixture.store().stat(&fixture.path("to")).await.is_ok();
+                let (at, other) = if moved { ("to", "from") } else { ("from", "to") };
+                assert_planted(&fixture, at).await;
+                fixture.assert_missing(other).await;
+                *(if moved { &mut finished } else { &mut undone }) += 1;
+                fixture.clean().await;
+            }
+        }
+        assert!(finished >= 4 && undone >= 4, "both happen: {finished} and {undone}");
+        fixture.finish(Ok(())).await;
+    }
+}
+
+/// After a crash what clients did meanwhile stays: a file at the old name, and one at the new name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recovery_takes_nothing_that_was_written_meanwhile() {
+    for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
+        let fixture = fixture.expect("always there");
+        let faults = &fixture.server().expect("S3").faults;
+        for (call, skip) in [(Call::Copy, 3), (Call::Delete, 1)] {
+            plant(&fixture, "from").await;
+            die(&fixture, faults, call, skip).await;
+            fixture.put("from/a", &body(8, 21)).await;
+            fixture.put("from/new", &body(8, 22)).await;
+            fixture.put("to/sub/b", &body(8, 23)).await;
+            fixture.put("to/new", &body(8, 24)).await;
+            fixture.store().recover_renames(Duration::ZERO).await.expect("possible");
+            for (name, seed) in [("from/a", 21), ("from/new", 22), ("to/sub/b", 23), ("to/new", 24)] {
+                fixture.assert_holds(name, &body(8, seed)).await;
+            }
+            fixture.assert_no_records().await;
+            fixture.clean().await;
+        }
+        fixture.finish(Ok(())).await;
+    }
+}
+
+/// A store that comes back: what could not be finished is finished at the next clean-up, and at once, since nobody works
+/// on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_finished_is_finished_later() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there");
+    let faults = &fixture.server().expect("S3").faults;
+    plant(&fixture, "from").await;
+    faults.add(Call::Delete, 2, ALWAYS, Fault::Status(403));
+    assert_err!(rename(&fixture, "from", "to").await, Refused(_));
+    fixture.store().recover_renames(RENAME_ABANDONED).await.expect("it answers");
+    assert!(fixture.records().await > 0, "nothing can be deleted yet");
+    faults.clear();
+    fixture.store().recover_renames(RENAME_ABANDONED).await.expect("it answers");
+    assert_planted(&fixture, "to").await;
+    fixture.assert_missing("from").await;
+    fixture.assert_no_records().await;
+    fixture.finish(Ok(())).await;
+}
+
+/// A process that stops leaves its work to the next one, which need not wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_stops_leaves_its_work_to_the_next() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there");
+    let faults = &fixture.server().expect("S3").faults;
+    for (call, at) in [(Call::Copy, "from"), (Call::Delete, "to")] {
+        plant(&fixture, "from").await;
+        // More files than are worked on at once.
+        for number in 0..10 {
+            fixture.put(&format!("from/sub/more {number}"), &body(3, number)).await;
+        }
+        let stopping = fixture.again();
+        let go = std::sync::Arc::new(tokio::sync::Notify::new());
+        faults.add(call, 0, 8, Fault::AnswerAfter(std::sync::Arc::clone(&go)));
+        let before = faults.count(call);
+        let stop = async {
+            while faults.count(call) < before + 8 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            stopping.stop();
+            for _ in 0..8 {
+                go.notify_one();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let (result, ()) = tokio::join!(rename(&stopping, "from", "to"), stop);
+        assert_err!(result, Data(_));
+        assert!(fixture.records().await > 0, "{call:?}");
+        fixture.store().recover_renames(RENAME_ABANDONED).await.expect("it answers");
+        fixture.assert_no_records().await;
+        assert_planted(&fixture, at).await;
+        fixture.clean().await;
+    }
+    fixture.finish(Ok(())).await;
+}
