@@ -156,6 +156,26 @@ impl StoreOperation {
     }
 }
 
+/// What the janitor removes from a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleaned {
+    /// A multipart upload that a crash had left open.
+    Upload,
+    /// What was kept of a broken upload that nobody went on with.
+    Kept,
+}
+
+impl Cleaned {
+    pub(super) const ALL: [Self; 2] = [Self::Upload, Self::Kept];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Kept => "kept",
+        }
+    }
+}
+
 /// How a call to a store ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {

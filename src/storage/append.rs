@@ -49,8 +49,7 @@ impl Store {
         if offset > LARGEST_REWRITE {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
-        let bytes = OldBytes { body: old.body, piece: Bytes::new(), left: offset };
-        Ok((Some(bytes), Condition::Unchanged(old.meta.version)))
+        Ok((Some(OldBytes::of(old.body, offset)), Condition::Unchanged(old.meta.version)))
     }
 }
 
@@ -63,6 +62,13 @@ pub(super) struct OldBytes {
     body: Box<dyn Body>,
     piece: Bytes,
     left: u64,
+}
+
+impl OldBytes {
+    /// The first `left` bytes of `body`.
+    pub(super) fn of(body: Box<dyn Body>, left: u64) -> Self {
+        Self { body, piece: Bytes::new(), left }
+    }
 }
 
 #[async_trait]

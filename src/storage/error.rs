@@ -36,6 +36,12 @@ pub enum Error {
     /// The object changed while it was being worked on; nothing was written.
     #[error("file changed meanwhile")]
     Changed,
+    /// What was kept of a broken upload has no such byte to go on from.
+    #[error("the upload goes on at byte {0} at the earliest")]
+    OffsetNotKept(u64),
+    /// Another session is at it.
+    #[error("in use by another session")]
+    Busy,
     /// The operation cannot be done on this kind of file or store.
     #[error("not supported: {0}")]
     NotSupported(&'static str),

@@ -1,6 +1,7 @@
 //! One configured store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::budget::Budget;
 use super::driver::{Condition, Driver, Meta};
@@ -23,6 +24,10 @@ pub struct Store {
     pub(super) home: StorePath,
     pub(super) marker: String,
     pub(super) overwrite: bool,
+    /// How long what arrived of a broken upload is kept; zero keeps nothing.
+    pub(super) resume_window: Duration,
+    /// Whose uploads these are. Nothing is kept of an upload that is nobody's.
+    pub(super) owner: Option<Arc<str>>,
     pub(super) budget: Arc<Budget>,
     pub(super) shutdown: Shutdown,
 }
@@ -60,6 +65,12 @@ impl Store {
         Self { driver: self.driver.within(home), home: home.clone(), ..self.clone() }
     }
 
+    /// The same store, as `owner` uses it: what is kept of broken uploads is theirs alone.
+    #[must_use]
+    pub fn owned_by(&self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self.clone() }
+    }
+
     /// Sees that the store answers.
     pub async fn probe(&self) -> Result<()> {
         self.driver.probe(&self.root).await
@@ -67,9 +78,12 @@ impl Store {
 
     /// Deletes the file at `path`.
     pub async fn delete(&self, path: &StorePath) -> Result<()> {
+        // Semantics decision: who deletes a name gives up what was kept of their upload to it as well.
+        let given_up = Box::pin(self.give_up(path)).await?;
         // Deleting what is not there succeeds on S3; the client is to hear 550.
         match self.driver.head(path).await {
             Ok(_) => self.take_away(path).await,
+            Err(Error::NotFound) if given_up => Ok(()),
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
             Err(error) => Err(error),
         }

@@ -56,7 +56,7 @@ impl Stores {
         let mut errors = Vec::new();
         for (name, config) in configured {
             let opened = connect(name, config)
-                .and_then(|backend| Ok((backend.driver(name, &shared)?, prefix(name, config)?)));
+                .and_then(|backend| Ok((backend.driver(name, config, &shared)?, prefix(name, config)?)));
             match opened {
                 Ok((driver, root)) => {
                     let driver: Arc<dyn Driver> =
@@ -69,6 +69,8 @@ impl Stores {
                         root,
                         marker: config.directory_marker.clone(),
                         overwrite: config.overwrite,
+                        resume_window: config.resume_window,
+                        owner: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),
                     };
@@ -118,15 +120,27 @@ struct Shared<'a> {
 }
 
 impl Backend {
-    fn driver(self, name: &str, shared: &Shared<'_>) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
+    fn driver(
+        self,
+        name: &str,
+        config: &StoreConfig,
+        shared: &Shared<'_>,
+    ) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
         let Shared { transfer, budget, shutdown } = *shared;
+        let equal = config.equal_parts;
         Ok(match self {
-            Self::S3(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
-            Self::Gcs(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
-            Self::Azure(client) => Arc::new(Bucket::new(client.clone(), client, transfer, budget, shutdown)),
+            Self::S3(client) => {
+                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+            }
+            Self::Gcs(client) => {
+                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+            }
+            Self::Azure(client) => {
+                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+            }
             Self::Memory => {
                 let objects = InMemory::new();
-                Arc::new(Bucket::new(objects.clone(), OnePage(objects), transfer, budget, shutdown))
+                Arc::new(Bucket::new(objects.clone(), OnePage(objects), transfer, equal, budget, shutdown))
             }
             Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
                 vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]

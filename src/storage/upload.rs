@@ -2,12 +2,16 @@
 //! bounded window. Nothing is visible before [`Upload::commit`] has succeeded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use super::budget::LARGEST_BUFFER;
 use super::driver::Condition;
-use super::error::Result;
+use super::error::{Error, Result};
+use super::keeper::Keeper;
+use super::kept::Kept;
 use super::multipart::Multipart;
 use super::part::Part;
 use super::path::StorePath;
@@ -17,6 +21,9 @@ use crate::data::DataConnection;
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
 /// about twice what it sent.
 const FIRST_BUFFER: usize = 8 * 1024;
+
+/// How long whoever keeps what arrived waits for the store.
+const KEEPING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where an upload's bytes come from.
 #[async_trait]
@@ -40,6 +47,8 @@ pub(super) struct Upload {
     part: Part,
     total: u64,
     multipart: Multipart,
+    /// None if nothing is kept when it breaks.
+    keeper: Option<Box<Keeper>>,
 }
 
 impl Upload {
@@ -48,11 +57,50 @@ impl Upload {
         let destination = store.driver.destination(&path).await?;
         Ok(Self {
             part: Part::new(&store.budget),
-            multipart: Multipart::new(destination, &store.shutdown),
+            multipart: Multipart::new(store, &path, destination),
             store: Arc::clone(store),
             path,
             total: 0,
+            keeper: None,
         })
+    }
+
+    /// The upload to `path` that `kept`, which was taken up, is of, from the end of its parts on.
+    pub(super) async fn resume(store: &Arc<Store>, path: &StorePath, kept: Kept) -> Result<Self> {
+        let total = kept.in_parts();
+        let upload = kept.upload.clone();
+        // Made first: if the rest fails, others may take it up.
+        let keeper = Keeper::resuming(store, path, kept);
+        let mut resumed = match upload {
+            Some(saved) => {
+                let open = store.driver.reopen(path, &saved).await?;
+                Self {
+                    part: Part::new(&store.budget),
+                    multipart: Multipart::reopened(store, path, open),
+                    store: Arc::clone(store),
+                    path: path.clone(),
+                    total,
+                    keeper: None,
+                }
+            }
+            None => Self::plan(store, path.clone()).await?,
+        };
+        resumed.kept_by(keeper);
+        Ok(resumed)
+    }
+
+    /// From now on `keeper` keeps what has arrived.
+    pub(super) fn kept_by(&mut self, keeper: Keeper) {
+        self.multipart.outlive_session();
+        self.keeper = Some(Box::new(keeper));
+    }
+
+    /// It begins now, and cannot be refused any more.
+    pub(super) async fn begin(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            // Seldom, and large.
+            Box::pin(keeper.begin()).await;
+        }
     }
 
     /// Bytes taken so far.
@@ -77,6 +125,10 @@ impl Upload {
                 read = source.read(self.part.room()) => read?,
                 Some(sent) = self.multipart.arrived() => {
                     sent?;
+                    continue;
+                }
+                () = due(self.keeper.as_deref()) => {
+                    self.progress();
                     continue;
                 }
             };
@@ -112,6 +164,8 @@ impl Upload {
         let result = self.finish(condition).await;
         if result.is_err() {
             self.abort().await;
+        } else if let Some(keeper) = self.keeper.take() {
+            self.store.shutdown.spawn(keeper.end());
         }
         result
     }
@@ -127,6 +181,9 @@ impl Upload {
         while let Some(sent) = self.multipart.arrived().await {
             sent?;
         }
+        if let Some(keeper) = &mut self.keeper {
+            Box::pin(keeper.require_hold()).await?;
+        }
         // Not every store can make the end of a multipart upload conditional, so this is checked last of all.
         self.store.require(&self.path, condition).await?;
         self.multipart.complete(condition).await
@@ -135,6 +192,57 @@ impl Upload {
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs.
     pub(super) async fn abort(mut self) {
         self.multipart.abort().await;
+        if let Some(keeper) = self.keeper.take() {
+            self.store.shutdown.spawn(keeper.end());
+        }
+    }
+
+    /// Keeps what has arrived, if somebody keeps it; else leaves nothing. Waits for that, but not for a store that hangs.
+    pub(super) async fn suspend(mut self) {
+        if self.keeper.is_none() || self.total == 0 {
+            return self.abort().await;
+        }
+        let store = Arc::clone(&self.store);
+        let keeping = store.shutdown.spawn(async move {
+            let Some(mut keeper) = self.keeper.take() else { return };
+            if let Err(error) = self.keep(&mut keeper).await {
+                tracing::warn!(path = %self.path, %error, "what arrived of an upload is not kept");
+                // Others can go on with what a record tells of; it stays as it is.
+                if !keeper.has_record() {
+                    self.multipart.abort().await;
+                }
+            }
+        });
+        // Late is no failure: the task goes on, and draining waits for it.
+        let _ = timeout(KEEPING_PATIENCE, keeping).await;
+    }
+
+    async fn keep(&mut self, keeper: &mut Keeper) -> Result<()> {
+        if self.multipart.is_unknown() {
+            let (tail, _charge) = self.part.take();
+            return keeper.suspend(None, tail).await;
+        }
+        // Opens it if that is what it was at.
+        let mut whole = self.multipart.settle().await;
+        if whole && self.multipart.takes_short_parts() && self.part.len() > 0 {
+            self.multipart.send(self.part.take()).await?;
+            whole = self.multipart.settle().await;
+        }
+        let saved = self.multipart.saved().ok_or(Error::Changed)?;
+        let (tail, _charge) = self.part.take();
+        let size: usize = tail.iter().map(bytes::Bytes::len).sum();
+        // What has been lost on the way leaves a gap, and nothing after that is of use.
+        let tail = if whole && saved.len() + size as u64 == self.total { tail } else { Vec::new() };
+        keeper.suspend(Some(saved), tail).await?;
+        self.multipart.leave();
+        Ok(())
+    }
+
+    /// Writes down what has arrived.
+    fn progress(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.progress(self.multipart.saved());
+        }
     }
 
     /// Room in the current buffer, charged to the budget.
@@ -158,6 +266,16 @@ impl Upload {
 
     /// Puts the part on its way once the window has room.
     async fn send_part(&mut self) -> Result<()> {
-        self.multipart.send(self.part.take()).await
+        self.multipart.send(self.part.take()).await?;
+        self.progress();
+        Ok(())
+    }
+}
+
+/// Resolves when progress is to be written down.
+async fn due(keeper: Option<&Keeper>) {
+    match keeper {
+        Some(keeper) => keeper.due().await,
+        None => std::future::pending().await,
     }
 }

@@ -34,9 +34,19 @@ enum Place {
     Endpoint { url: String, options: BTreeMap<String, SecretString> },
 }
 
+/// What differs between gateways to one place.
+#[derive(Clone, Copy)]
+struct Settings {
+    memory: u64,
+    resume_window: Duration,
+}
+
+const SETTINGS: Settings = Settings { memory: MEMORY, resume_window: Duration::ZERO };
+
 /// A store, and the directory in it that a case has for itself.
 pub(crate) struct Fixture {
     place: Arc<Place>,
+    settings: Settings,
     stores: Stores,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
@@ -48,22 +58,22 @@ pub(crate) type Entries = BTreeMap<String, Option<u64>>;
 
 impl Fixture {
     pub(crate) async fn on_memory() -> Option<Self> {
-        std::future::ready(Some(Self::open(Arc::new(Place::Memory), MEMORY, ""))).await
+        std::future::ready(Some(Self::open(Arc::new(Place::Memory), SETTINGS, ""))).await
     }
 
     pub(crate) async fn on_local() -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
-        std::future::ready(Some(Self::open(Arc::new(Place::Local(folder)), MEMORY, ""))).await
+        std::future::ready(Some(Self::open(Arc::new(Place::Local(folder)), SETTINGS, ""))).await
     }
 
     /// `s3s-fs`.
     pub(crate) async fn on_s3() -> Option<Self> {
-        Some(Self::open(Arc::new(Place::S3(Server::folder().await)), MEMORY, ""))
+        Some(Self::open(Arc::new(Place::S3(Server::folder().await)), SETTINGS, ""))
     }
 
     /// An S3 server with flat keys.
     pub(crate) async fn on_s3_flat() -> Option<Self> {
-        Some(Self::open(Arc::new(Place::S3(Server::flat().await)), MEMORY, ""))
+        Some(Self::open(Arc::new(Place::S3(Server::flat().await)), SETTINGS, ""))
     }
 
     /// The endpoint that the environment names, if it names one.
@@ -85,17 +95,17 @@ impl Fixture {
         });
         let place = Place::Endpoint { url, options: options.collect() };
         let home = format!("conformance-{:016x}", rand::random::<u64>());
-        std::future::ready(Some(Self::open(Arc::new(place), MEMORY, &home))).await
+        std::future::ready(Some(Self::open(Arc::new(place), SETTINGS, &home))).await
     }
 
-    fn open(place: Arc<Place>, memory: u64, home: &str) -> Self {
+    fn open(place: Arc<Place>, settings: Settings, home: &str) -> Self {
         let (url, options) = place.address();
-        Self::connect(place, memory, home, &url, options)
+        Self::connect(place, settings, home, &url, options)
     }
 
     fn connect(
         place: Arc<Place>,
-        memory: u64,
+        settings: Settings,
         home: &str,
         url: &str,
         options: BTreeMap<String, SecretString>,
@@ -108,9 +118,10 @@ impl Fixture {
             driver: StoreDriver::ObjectStore,
             fsync: false,
             equal_parts: false,
-            resume_window: Duration::ZERO,
+            resume_window: settings.resume_window,
             options,
         };
+        let memory = settings.memory;
         let transfer =
             TransferConfig { memory, part_size: PART as u64, upload_concurrency: 4, download_concurrency: 4 };
         let metrics = Arc::new(Metrics::new([NAME], []));
@@ -119,19 +130,56 @@ impl Fixture {
         let configured = BTreeMap::from([(NAME.to_owned(), config)]);
         let stores =
             Stores::build(&configured, &transfer, &budget, &metrics, &shutdown).expect("right options");
-        Self { place, stores, metrics, shutdown, home: home.to_owned() }
+        Self { place, settings, stores, metrics, shutdown, home: home.to_owned() }
+    }
+
+    /// The same place through a gateway that keeps what arrived of broken uploads for so long. In memory it is another
+    /// place.
+    pub(crate) fn keeping(&self, resume_window: Duration) -> Self {
+        Self::open(Arc::clone(&self.place), Settings { resume_window, ..self.settings }, &self.home)
+    }
+
+    /// The same place through another gateway of the same kind. In memory it is the same gateway.
+    pub(crate) fn replica(&self) -> Self {
+        let replica = Self::open(Arc::clone(&self.place), self.settings, &self.home);
+        match *self.place {
+            Place::Memory => Self {
+                stores: self.stores.clone(),
+                metrics: Arc::clone(&self.metrics),
+                shutdown: self.shutdown.clone(),
+                ..replica
+            },
+            _ => replica,
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The records that the gateway has in the store, each as its kind and name.
+    pub(crate) async fn records(&self) -> Vec<String> {
+        let mut records = Vec::new();
+        for kind in ["uploads", "resume", "tails", "turns"] {
+            let folder = self.store().root().join(&format!(".bucketport/{kind}")).expect("a plain name");
+            let Ok(Listed::Directory(mut listing)) = self.store().list(&folder).await else { continue };
+            while let Some(page) = listing.next_page().await.expect("a listing") {
+                records.extend(page.into_iter().map(|entry| format!("{kind}/{}", entry.name)));
+            }
+        }
+        records
     }
 
     /// The same place through a gateway that has only `memory` bytes for transfers. In memory it is another place.
     pub(crate) fn with_memory(&self, memory: u64) -> Self {
-        Self::open(Arc::clone(&self.place), memory, &self.home)
+        Self::open(Arc::clone(&self.place), Settings { memory, ..self.settings }, &self.home)
     }
 
     /// The same place with one more option.
     pub(crate) fn with_option(&self, key: &str, value: &str) -> Self {
         let (url, mut options) = self.place.address();
         options.insert(key.to_owned(), value.into());
-        Self::connect(Arc::clone(&self.place), MEMORY, &self.home, &url, options)
+        Self::connect(Arc::clone(&self.place), self.settings, &self.home, &url, options)
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -259,6 +307,7 @@ impl Fixture {
             Place::Local(folder) => assert_eq!(staged(folder.path()), [""; 0].map(PathBuf::from)),
             Place::Memory | Place::Endpoint { .. } => {}
         }
+        assert_eq!(self.records().await, [""; 0], "records of what has ended");
         // A request that was given up frees its memory when its task has ended.
         for _ in 0..500 {
             if self.held() == "0" {

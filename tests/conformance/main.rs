@@ -21,6 +21,7 @@ mod directory;
 mod download;
 mod faults;
 mod foreign;
+mod left_over;
 mod list;
 mod local;
 mod memory;
@@ -28,6 +29,7 @@ mod model;
 mod name;
 mod outcomes;
 mod rename;
+mod resume;
 mod upload;
 
 /// Makes a test of every case for every store.
@@ -61,5 +63,9 @@ suite! { on [on_memory on_local on_s3 on_s3_flat on_endpoint] {
     list: empty_root files_and_directories many many_directories of_a_file of_what_is_missing;
     directory: made_and_removed implied only_when_empty outlives_its_files of_a_file deleting_files markers_are_hidden;
     rename: moves onto_another onto_itself onto_a_directory of_what_is_no_file leaves_the_directory;
+    resume: goes_on_where_it_broke appends_where_it_broke breaks_again_and_again goes_on_within_the_tail
+        an_old_file_stays_until_it_is_complete begins_anew_without_rest is_given_up_by_delete
+        is_given_up_by_an_abort is_one_session_s_at_a_time is_one_session_s_of_many is_over_after_its_window
+        appends_to_files_are_not_kept lives_on_a_little_memory;
     memory: many_uploads_share_a_little many_appends_share_a_little many_downloads_share_a_little;
 } }

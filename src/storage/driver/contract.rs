@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::storage::budget::Charge;
 use crate::storage::entry::Entry;
@@ -41,6 +42,12 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
 
     /// Where an upload to `path` will go. Refuses what can be refused without a request.
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>>;
+
+    /// Takes up an upload to `path` that another session, perhaps of another process, has left open.
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>>;
+
+    /// Leaves nothing of an upload to `path` that nobody goes on with. It may have ended already.
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()>;
 
     /// Deletes the file at `path`.
     async fn delete(&self, path: &StorePath) -> Result<()>;
@@ -80,7 +87,7 @@ pub(in crate::storage) trait Destination: Debug + Send {
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()>;
 
     /// Begins an upload in parts.
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>>;
+    async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>>;
 }
 
 /// An upload in parts, which the store holds open until it is completed or aborted.
@@ -101,6 +108,53 @@ pub(in crate::storage) trait OpenUpload: Debug + Send {
 
     /// Leaves nothing of it.
     async fn abort(&mut self) -> Result<()>;
+
+    /// What others need to know to go on with it or to abort it; none if it ends with this process, or by itself.
+    fn saved(&self) -> Option<Saved>;
+
+    /// Whether a part that is not the last one may be of any size.
+    fn takes_short_parts(&self) -> bool;
+
+    /// Leaves it open, for whoever knows what [`saved`](Self::saved) tells.
+    fn leave(&mut self);
+}
+
+/// For how long an upload in parts may stay open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Lifetime {
+    /// As long as whoever began it.
+    Session,
+    /// Longer: somebody may come and go on with it.
+    Kept,
+}
+
+/// An open upload as it is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::storage) struct Saved {
+    /// What the store calls it.
+    pub(in crate::storage) id: String,
+    /// What marks its object as this upload's, if anything does.
+    pub(in crate::storage) mark: Option<String>,
+    /// What has arrived, from the first byte on, without a gap.
+    pub(in crate::storage) parts: Vec<SavedPart>,
+    /// How many directories were made for it, the lowest first.
+    pub(in crate::storage) directories: usize,
+}
+
+/// A part that has arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::storage) struct SavedPart {
+    /// What the store calls it.
+    pub(in crate::storage) id: String,
+    /// Its bytes.
+    pub(in crate::storage) size: u64,
+}
+
+impl Saved {
+    /// How many bytes have arrived.
+    pub(in crate::storage) fn len(&self) -> u64 {
+        self.parts.iter().map(|part| part.size).sum()
+    }
 }
 
 /// The answer to a part that was sent.
@@ -146,7 +200,7 @@ pub(in crate::storage) struct Directory {
 }
 
 /// Differs between two contents of one name: an etag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::storage) struct Version(pub(in crate::storage::driver) String);
 
 /// What is wanted of a file.
@@ -188,7 +242,7 @@ pub(in crate::storage) struct Ranges {
 }
 
 /// What must hold of the target when an upload is made to appear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::storage) enum Condition {
     /// Whatever is there is replaced.
     Any,

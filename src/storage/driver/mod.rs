@@ -9,8 +9,8 @@ mod memory;
 pub(in crate::storage) use cloud::Bucket;
 pub use contract::Existing;
 pub(in crate::storage) use contract::{
-    Body, Chunk, Condition, Destination, Driver, Get, Memory, Meta, OpenUpload, Pages, Ranges, Renamed,
-    Version,
+    Body, Chunk, Condition, Destination, Driver, Get, Lifetime, Memory, Meta, OpenUpload, Pages, Ranges,
+    Renamed, Saved, Version,
 };
 pub(in crate::storage) use instrumented::Instrumented;
 pub(in crate::storage) use local::Folder;

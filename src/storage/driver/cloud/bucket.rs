@@ -7,16 +7,19 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::multipart::MultipartStore;
 use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::pages::{CloudPages, page_of};
-use super::upload::{CloudDestination, part_size, unconditional};
+use super::parts::{Clients, Named, Parts};
+use super::sizes::PartSizes;
+use super::upload::{CloudDestination, CloudUpload, Manner, unconditional};
 use crate::config::TransferConfig;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, Pages, Ranges, Renamed,
-    Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges,
+    Renamed, Saved, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -29,26 +32,39 @@ const LARGEST_COPY: u64 = 5 * 1024 * 1024 * 1024;
 pub(in crate::storage) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
-    transfer: TransferConfig,
+    manner: Manner,
+    ranges: Ranges,
     budget: Arc<Budget>,
-    shutdown: Shutdown,
 }
 
 impl Bucket {
     /// A store with the objects of one client and the listings of another, mostly the same.
     pub(in crate::storage) fn new(
-        objects: impl ObjectStore,
+        objects: impl ObjectStore + MultipartStore,
         pages: impl PaginatedListStore,
         transfer: &TransferConfig,
+        equal_parts: bool,
         budget: &Arc<Budget>,
         shutdown: &Shutdown,
     ) -> Self {
-        Self {
-            objects: Arc::new(objects),
-            pages: Arc::new(pages),
-            transfer: *transfer,
-            budget: Arc::clone(budget),
+        let objects = Arc::new(objects);
+        let sizes = if equal_parts {
+            PartSizes::equal(transfer.part_size)
+        } else {
+            PartSizes::growing(transfer.part_size, transfer.memory)
+        };
+        let manner = Manner {
+            clients: Clients { objects: objects.clone(), multipart: objects.clone() },
+            sizes,
+            window: transfer.upload_concurrency,
             shutdown: shutdown.clone(),
+        };
+        Self {
+            objects,
+            pages: Arc::new(pages),
+            ranges: Ranges { size: manner.part_size(0), window: transfer.download_concurrency },
+            manner,
+            budget: Arc::clone(budget),
         }
     }
 }
@@ -66,7 +82,7 @@ impl Driver for Bucket {
     }
 
     fn ranges(&self) -> Option<Ranges> {
-        Some(Ranges { size: part_size(&self.transfer), window: self.transfer.download_concurrency })
+        Some(self.ranges)
     }
 
     async fn probe(&self, root: &StorePath) -> Result<()> {
@@ -100,12 +116,20 @@ impl Driver for Bucket {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
-        Ok(Box::new(CloudDestination {
-            objects: Arc::clone(&self.objects),
-            path: path.clone(),
-            transfer: self.transfer,
-            shutdown: self.shutdown.clone(),
-        }))
+        Ok(Box::new(CloudDestination { manner: self.manner.clone(), path: path.clone() }))
+    }
+
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        Ok(Box::new(CloudUpload::reopen(self.manner.clone(), path, saved)))
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        let named = Named::new(&self.manner.clients, path, saved.id.clone(), Vec::new());
+        match Parts::Named(named).abort().await {
+            // It has ended already.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {

@@ -26,9 +26,19 @@ impl Claim {
         Self(Alphanumeric.sample_string(&mut rand::rng(), 20))
     }
 
-    /// What the upload puts on its object.
-    pub(super) fn attributes(&self) -> Attributes {
-        [(Attribute::Metadata(MARK.into()), self.0.clone())].into_iter().collect()
+    /// The mark of an upload that another session began.
+    pub(super) fn of(mark: &str) -> Self {
+        Self(mark.to_owned())
+    }
+
+    /// The mark as it is written down.
+    pub(super) fn mark(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds the mark to what the upload puts on its object.
+    pub(super) fn put_on(&self, attributes: &mut Attributes) {
+        attributes.insert(Attribute::Metadata(MARK.into()), self.0.clone().into());
     }
 
     /// Whose the object at `path` is.

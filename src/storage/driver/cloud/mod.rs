@@ -3,6 +3,8 @@
 mod bucket;
 mod claim;
 mod pages;
+mod parts;
+mod sizes;
 mod upload;
 
 pub(in crate::storage) use bucket::Bucket;

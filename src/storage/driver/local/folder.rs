@@ -13,10 +13,11 @@ use super::pages::{FolderPages, first_page};
 use super::place::{Found, Place, Root};
 use super::reading::FileBody;
 use super::staged::{Publish, Staged, in_directory, move_to};
-use super::upload::FolderDestination;
+use super::upload::{FolderDestination, FolderUpload};
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Meta, Pages, Ranges, Renamed, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Lifetime, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Saved, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -107,6 +108,23 @@ impl Driver for Folder {
         Ok(Box::new(FolderDestination { path, freeing, disk: Arc::clone(&self.disk) }))
     }
 
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        let (written, saved) = (saved.len(), saved.clone());
+        let take_up = move |_: &Self, place: Place| Staged::take_up(&place.for_writing()?, &saved);
+        let staged = self.at(Cost::Small, path, take_up).await?;
+        Ok(Box::new(FolderUpload::of(staged, Lifetime::Kept, written, &self.disk)))
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        // Nothing of it is to stay, so none of it need be there.
+        let saved = Saved { parts: Vec::new(), ..saved.clone() };
+        let drop_it = move |_: &Self, place: Place| match Staged::take_up(&place.path, &saved) {
+            Err(Error::NotFound) => Ok(()),
+            taken => taken.map(drop),
+        };
+        self.at(Cost::Large, path, drop_it).await
+    }
+
     async fn delete(&self, path: &StorePath) -> Result<()> {
         let remove = |_: &Self, place: Place| std::fs::remove_file(&place.path).map_err(Error::local);
         let small = self.at(Cost::Small, path, move |folder, place| match place.found.freeing() {
@@ -124,7 +142,7 @@ impl Driver for Folder {
         self.at(Cost::Large, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let mut from = File::open(&place.path).map_err(Error::local)?;
-            let staged = Staged::create(&to)?;
+            let staged = Staged::create(&to, Lifetime::Session)?;
             staged.fill_from(&mut from)?;
             staged.publish(Publish::OverAnything)
         })
