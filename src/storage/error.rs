@@ -103,6 +103,12 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "copy", source: Box::new(source) })
     }
 
+    /// The content is not what was uploaded.
+    pub(super) fn damaged() -> Self {
+        let source = io::Error::other("the content is not what was uploaded: its SHA-256 differs");
+        Self::Store(object_store::Error::Generic { store: "checksum", source: Box::new(source) })
+    }
+
     /// A record of the gateway's own cannot be written or read.
     pub(super) fn record(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self::Store(object_store::Error::Generic { store: "record", source })

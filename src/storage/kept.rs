@@ -4,16 +4,15 @@
 //! part as a hidden object. One session at a time has it: who takes it up makes an object that only one can make,
 //! and holds the record from then on for as long as it writes it again.
 
-use std::fmt::Write;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
 use super::append::OldBytes;
+use super::checksum::Checksum;
 use super::driver::{Condition, Get, Memory, Saved};
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
@@ -22,7 +21,7 @@ use super::path::StorePath;
 use super::store::Store;
 
 /// Who has not written the record again for so long does not have it any more.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// How often whoever has it writes it again. A gateway that is killed loses so much at most.
 pub(super) const PACE: Duration = Duration::from_secs(5);
 
@@ -124,12 +123,7 @@ impl Kept {
 
 /// One name for an owner and a key, whatever characters and length those have.
 fn record_of(owner: &str, key: &str) -> String {
-    let hash = digest(&SHA256, format!("{owner}\0{key}").as_bytes());
-    hash.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Checksum::of(format!("{owner}\0{key}").as_bytes()).to_string()
 }
 
 fn unique() -> String {

@@ -5,6 +5,7 @@
 
 mod append;
 mod budget;
+mod checksum;
 mod directory;
 mod download;
 mod driver;

@@ -127,20 +127,19 @@ impl Backend {
         shared: &Shared<'_>,
     ) -> Result<Arc<dyn Driver>, Vec<ConfigError>> {
         let Shared { transfer, budget, shutdown } = *shared;
-        let equal = config.equal_parts;
         Ok(match self {
             Self::S3(client) => {
-                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+                Arc::new(Bucket::new(client.clone(), client, config, transfer, budget, shutdown))
             }
             Self::Gcs(client) => {
-                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+                Arc::new(Bucket::new(client.clone(), client, config, transfer, budget, shutdown))
             }
             Self::Azure(client) => {
-                Arc::new(Bucket::new(client.clone(), client, transfer, equal, budget, shutdown))
+                Arc::new(Bucket::new(client.clone(), client, config, transfer, budget, shutdown))
             }
             Self::Memory => {
                 let objects = InMemory::new();
-                Arc::new(Bucket::new(objects.clone(), OnePage(objects), transfer, equal, budget, shutdown))
+                Arc::new(Bucket::new(objects.clone(), OnePage(objects), config, transfer, budget, shutdown))
             }
             Self::Local(path) => Arc::new(Folder::open(&path, budget).map_err(|error| {
                 vec![error_at(name, "url", format!("cannot use the folder {}: {error}", path.display()))]
@@ -273,6 +272,8 @@ mod tests {
             fsync: false,
             equal_parts: false,
             resume_window: Duration::ZERO,
+            storage_class: String::new(),
+            tags: BTreeMap::new(),
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
         };
         BTreeMap::from([("landing".to_owned(), config)])

@@ -54,7 +54,8 @@ pub(super) struct Upload {
 impl Upload {
     /// An upload to `path` that has not touched the store yet. Fails if `path` cannot become a file.
     pub(super) async fn plan(store: &Arc<Store>, path: StorePath) -> Result<Self> {
-        let destination = store.driver.destination(&path).await?;
+        let mut destination = store.driver.destination(&path).await?;
+        destination.describe(store.owner.as_deref());
         Ok(Self {
             part: Part::new(&store.budget),
             multipart: Multipart::new(store, &path, destination),

@@ -39,9 +39,12 @@ enum Place {
 struct Settings {
     memory: u64,
     resume_window: Duration,
+    storage_class: &'static str,
+    tag: Option<(&'static str, &'static str)>,
 }
 
-const SETTINGS: Settings = Settings { memory: MEMORY, resume_window: Duration::ZERO };
+const SETTINGS: Settings =
+    Settings { memory: MEMORY, resume_window: Duration::ZERO, storage_class: "", tag: None };
 
 /// A store, and the directory in it that a case has for itself.
 pub(crate) struct Fixture {
@@ -119,6 +122,8 @@ impl Fixture {
             fsync: false,
             equal_parts: false,
             resume_window: settings.resume_window,
+            storage_class: settings.storage_class.to_owned(),
+            tags: settings.tag.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             options,
         };
         let memory = settings.memory;
@@ -137,6 +142,12 @@ impl Fixture {
     /// place.
     pub(crate) fn keeping(&self, resume_window: Duration) -> Self {
         Self::open(Arc::clone(&self.place), Settings { resume_window, ..self.settings }, &self.home)
+    }
+
+    /// The same place through a gateway that wants this storage class and tag on its uploads.
+    pub(crate) fn labelling(&self, storage_class: &'static str, tag: (&'static str, &'static str)) -> Self {
+        let settings = Settings { storage_class, tag: Some(tag), ..self.settings };
+        Self::open(Arc::clone(&self.place), settings, &self.home)
     }
 
     /// The same place through another gateway of the same kind. In memory it is the same gateway.
@@ -307,7 +318,16 @@ impl Fixture {
             Place::Local(folder) => assert_eq!(staged(folder.path()), [""; 0].map(PathBuf::from)),
             Place::Memory | Place::Endpoint { .. } => {}
         }
-        assert_eq!(self.records().await, [""; 0], "records of what has ended");
+        // Another gateway may be at it still.
+        let mut records = self.records().await;
+        for _ in 0..500 {
+            if records.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            records = self.records().await;
+        }
+        assert_eq!(records, [""; 0], "records of what has ended");
         // A request that was given up frees its memory when its task has ended.
         for _ in 0..500 {
             if self.held() == "0" {

@@ -21,6 +21,7 @@ mod directory;
 mod download;
 mod faults;
 mod foreign;
+mod labels;
 mod left_over;
 mod list;
 mod local;

@@ -22,5 +22,6 @@ mod operations;
 mod parameters;
 mod passwords;
 mod pipeline;
+mod resume;
 mod shutdown;
 mod transfer;

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::budget::Charge;
+use crate::storage::checksum::Checksum;
 use crate::storage::entry::Entry;
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -81,6 +82,10 @@ pub(in crate::storage) trait Destination: Debug + Send {
     /// A body of up to so many bytes comes as one [`put`](Self::put). A longer one is [opened](Self::open), and so many
     /// bytes are its first part.
     fn first_part(&self) -> usize;
+
+    /// It is a file of this uploader, if of anybody's, and not an object of the gateway's own. A store that can says so on
+    /// the object, and what else the configuration wants on files.
+    fn describe(&mut self, uploader: Option<&str>);
 
     /// Makes the object appear, whole. `condition` has just been seen to hold; a store that can makes it part of the
     /// request, so that it holds against a rival too. The caller waits for the end.
@@ -190,6 +195,8 @@ pub(in crate::storage) struct Meta {
     pub(in crate::storage) modified: DateTime<Utc>,
     /// None if the store does not tell.
     pub(in crate::storage) version: Option<Version>,
+    /// What the content was when it was uploaded, if that was kept.
+    pub(in crate::storage) checksum: Option<Checksum>,
 }
 
 /// What the store says of a directory.

@@ -153,6 +153,10 @@ impl Destination for Instrumented<Box<dyn Destination>> {
         self.inner.first_part()
     }
 
+    fn describe(&mut self, uploader: Option<&str>) {
+        self.inner.describe(uploader);
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         self.meter.measure(StoreOperation::Put, self.inner.put(body, condition)).await
     }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use super::{Gateway, Raw, S3Server, Setup, files_below};
 
+/// Where the gateway keeps its records.
+const RECORDS: &str = ".bucketport/";
+
 /// A gateway and its store.
 pub(crate) struct Place {
     pub(crate) gateway: Gateway,
@@ -65,8 +68,13 @@ impl Place {
         std::fs::write(file, content).expect("a writable folder");
     }
 
-    /// Every object, sorted; those in memory without markers.
+    /// Every object but the gateway's own records, sorted; those in memory without markers.
     pub(crate) fn objects(&self) -> Vec<String> {
+        self.all().into_iter().filter(|name| !name.starts_with(RECORDS)).collect()
+    }
+
+    /// Every object.
+    fn all(&self) -> Vec<String> {
         let Some(root) = self.root() else {
             let mut found = Vec::new();
             walk(&mut self.gateway.login(), "", &mut found);
@@ -76,13 +84,13 @@ impl Place {
         files_below(&root)
     }
 
-    /// What uploads that ended badly have left behind: staged files, open multipart uploads and their parts.
+    /// What uploads that ended badly have left behind: staged files, open multipart uploads and their parts, records.
     pub(crate) fn left_over(&self) -> Vec<String> {
         let mut left = match &self.store {
             Store::Bucket(server) => server.open_uploads(),
             Store::Folder(_) | Store::Memory => Vec::new(),
         };
-        left.extend(self.objects().into_iter().filter(|name| name.contains('#')));
+        left.extend(self.all().into_iter().filter(|name| name.contains('#') || name.starts_with(RECORDS)));
         left
     }
 }

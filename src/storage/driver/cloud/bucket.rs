@@ -8,15 +8,18 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::multipart::MultipartStore;
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::claim::CHECKSUM;
+use super::labels::Labels;
 use super::pages::{CloudPages, page_of};
 use super::parts::{Clients, Named, Parts};
 use super::sizes::PartSizes;
 use super::upload::{CloudDestination, CloudUpload, Manner, unconditional};
-use crate::config::TransferConfig;
+use crate::config::{StoreConfig, TransferConfig};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::Budget;
+use crate::storage::checksum::Checksum;
 use crate::storage::driver::contract::{
     Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Memory, Meta, OpenUpload, Pages, Ranges,
     Renamed, Saved, Version,
@@ -42,13 +45,13 @@ impl Bucket {
     pub(in crate::storage) fn new(
         objects: impl ObjectStore + MultipartStore,
         pages: impl PaginatedListStore,
+        config: &StoreConfig,
         transfer: &TransferConfig,
-        equal_parts: bool,
         budget: &Arc<Budget>,
         shutdown: &Shutdown,
     ) -> Self {
         let objects = Arc::new(objects);
-        let sizes = if equal_parts {
+        let sizes = if config.equal_parts {
             PartSizes::equal(transfer.part_size)
         } else {
             PartSizes::growing(transfer.part_size, transfer.memory)
@@ -57,6 +60,7 @@ impl Bucket {
             clients: Clients { objects: objects.clone(), multipart: objects.clone() },
             sizes,
             window: transfer.upload_concurrency,
+            labels: Labels::of(config),
             shutdown: shutdown.clone(),
         };
         Self {
@@ -90,7 +94,8 @@ impl Driver for Bucket {
     }
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
-        Ok(self.objects.head(path.as_path()).await?.into())
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        Ok(meta(&self.objects.get_opts(path.as_path(), head).await?))
     }
 
     async fn get(&self, path: &StorePath, get: Get) -> Result<Got> {
@@ -105,7 +110,7 @@ impl Driver for Bucket {
             ..GetOptions::default()
         };
         let result = self.objects.get_opts(path.as_path(), options).await?;
-        let meta = Meta::from(result.meta.clone());
+        let meta = meta(&result);
         // Some servers ignore `If-Match`; s3s-fs is one.
         if get.version.is_some() && meta.version != get.version {
             return Err(Error::Changed);
@@ -116,7 +121,7 @@ impl Driver for Bucket {
     }
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
-        Ok(Box::new(CloudDestination { manner: self.manner.clone(), path: path.clone() }))
+        Ok(Box::new(CloudDestination { manner: self.manner.clone(), path: path.clone(), labels: None }))
     }
 
     async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
@@ -178,10 +183,12 @@ impl Driver for Bucket {
     }
 }
 
-impl From<ObjectMeta> for Meta {
-    fn from(meta: ObjectMeta) -> Self {
-        Self { size: meta.size, modified: meta.last_modified, version: meta.e_tag.map(Version) }
-    }
+/// What an answer says of its object.
+fn meta(result: &GetResult) -> Meta {
+    let ObjectMeta { size, last_modified, e_tag, .. } = result.meta.clone();
+    let checksum = result.attributes.get(&Attribute::Metadata(CHECKSUM.into()));
+    let checksum = checksum.and_then(|text| Checksum::parse(text));
+    Meta { size, modified: last_modified, version: e_tag.map(Version), checksum }
 }
 
 /// The body of one answer.

@@ -13,6 +13,8 @@ use crate::storage::path::StorePath;
 
 /// The name of the mark in an object's user metadata. Azure takes only letters and digits in it.
 const MARK: &str = "bucketportupload";
+/// The name of the SHA-256 of the content, in the same place.
+pub(super) const CHECKSUM: &str = "bucketportsha256";
 /// A store that cannot say what it has done within this time is one that failed.
 const DEADLINE: Duration = Duration::from_secs(10);
 

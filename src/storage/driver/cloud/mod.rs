@@ -2,6 +2,7 @@
 
 mod bucket;
 mod claim;
+mod labels;
 mod pages;
 mod parts;
 mod sizes;

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::{ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, TagSet,
+};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::claim::{Claim, Holder};
+use super::claim::{CHECKSUM, Claim, Holder};
+use super::labels::Labels;
 use super::parts::{Clients, Named, Parts, begin};
 use super::sizes::PartSizes;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
+use crate::storage::checksum::{Checksum, Hasher};
 use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -28,6 +32,7 @@ pub(super) struct Manner {
     pub(super) clients: Clients,
     pub(super) sizes: PartSizes,
     pub(super) window: usize,
+    pub(super) labels: Labels,
     pub(super) shutdown: Shutdown,
 }
 
@@ -36,6 +41,8 @@ pub(super) struct Manner {
 pub(super) struct CloudDestination {
     pub(super) manner: Manner,
     pub(super) path: StorePath,
+    /// None on the gateway's own objects.
+    pub(super) labels: Option<(Attributes, TagSet)>,
 }
 
 #[async_trait]
@@ -44,19 +51,25 @@ impl Destination for CloudDestination {
         self.manner.part_size(0)
     }
 
+    fn describe(&mut self, uploader: Option<&str>) {
+        self.labels = Some(self.manner.labels.for_file(&self.path, uploader));
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let payload = PutPayload::from_iter(body);
         let mode = if *condition == Condition::Absent { PutMode::Create } else { PutMode::Overwrite };
-        let Self { manner: Manner { clients, shutdown, .. }, path } = *self;
+        let Self { manner: Manner { clients, shutdown, .. }, path, labels } = *self;
         let large = payload.content_length() > LARGEST_BUFFER;
-        let put = put(clients.objects, path, payload, mode);
+        let put = put(clients.objects, path, payload, (mode, labels));
         // Like a part: a large body is hashed on any processor, a small one where it is.
         if large { shutdown.spawn(put).await.map_err(Error::task_lost)? } else { put.await }
     }
 
     async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
-        let Self { manner, path } = *self;
-        let begun = begin(&manner.clients, &path, lifetime, PutMultipartOptions::default()).await;
+        let Self { manner, path, labels } = *self;
+        let (attributes, tags) = labels.unwrap_or_default();
+        let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
+        let begun = begin(&manner.clients, &path, lifetime, options).await;
         let (parts, claim) = begun.map_err(write_error)?;
         Ok(Box::new(CloudUpload { parts, path, claim, sent: 0, manner }))
     }
@@ -67,13 +80,25 @@ async fn put(
     objects: Arc<dyn ObjectStore>,
     path: StorePath,
     payload: PutPayload,
-    mut mode: PutMode,
+    (mut mode, labels): (PutMode, Option<(Attributes, TagSet)>),
 ) -> Result<()> {
     let claim = Claim::new();
+    let (mut attributes, tags) = match labels {
+        Some((mut attributes, tags)) => {
+            attributes.insert(Attribute::Metadata(CHECKSUM.into()), checksum(&payload).to_string().into());
+            (attributes, tags)
+        }
+        None => Default::default(),
+    };
+    claim.put_on(&mut attributes);
     let mut pause = FIRST_PAUSE;
     loop {
-        let mut options = PutOptions { mode: mode.clone(), ..PutOptions::default() };
-        claim.put_on(&mut options.attributes);
+        let options = PutOptions {
+            mode: mode.clone(),
+            attributes: attributes.clone(),
+            tags: tags.clone(),
+            ..PutOptions::default()
+        };
         let error = match objects.put_opts(path.as_path(), payload.clone(), options).await {
             Ok(_) => return Ok(()),
             // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that
@@ -192,6 +217,12 @@ impl Manner {
         let size = self.sizes.of(index).unwrap_or(1);
         usize::try_from(size).expect("no part is larger than memory")
     }
+}
+
+fn checksum(payload: &PutPayload) -> Checksum {
+    let mut hasher = Hasher::new();
+    payload.iter().for_each(|piece| hasher.update(piece));
+    hasher.finish()
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing

@@ -235,5 +235,5 @@ fn describe(metadata: &Metadata) -> Meta {
         metadata.len()
     );
     let modified = metadata.modified().unwrap_or(std::time::UNIX_EPOCH).into();
-    Meta { size: metadata.len(), modified, version: Some(Version(version)) }
+    Meta { size: metadata.len(), modified, version: Some(Version(version)), checksum: None }
 }

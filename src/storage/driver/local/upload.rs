@@ -29,6 +29,10 @@ impl Destination for FolderDestination {
         SMALL
     }
 
+    fn describe(&mut self, _uploader: Option<&str>) {
+        // A file has its bytes and nothing else.
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let Self { path, freeing, disk } = *self;
         let publish = publish(condition);
