@@ -11,13 +11,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
-use super::append::OldBytes;
 use super::checksum::Checksum;
 use super::driver::{Condition, Get, Memory, Saved};
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
 use super::journal::Kind;
 use super::path::StorePath;
+use super::source::OldBytes;
 use super::store::Store;
 
 /// Who has not written the record again for so long does not have it any more.

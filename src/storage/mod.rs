@@ -22,6 +22,7 @@ mod part;
 mod path;
 mod plan;
 mod rename;
+mod source;
 mod store;
 mod stores;
 mod upload;

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::append::{OldBytes, Position};
+use super::append::Position;
 use super::download::Download;
 use super::driver::Condition;
 use super::error::{Error, Result};
 use super::keeper::Keeper;
 use super::kept::Kept;
 use super::path::StorePath;
+use super::source::OldBytes;
 use super::store::Store;
 use super::upload::Upload;
 use crate::data::{Abort, AbortReason, DataConnection, DataError};

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::budget::LARGEST_BUFFER;
@@ -15,8 +14,8 @@ use super::kept::Kept;
 use super::multipart::Multipart;
 use super::part::Part;
 use super::path::StorePath;
+use super::source::Source;
 use super::store::Store;
-use crate::data::DataConnection;
 
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
 /// about twice what it sent.
@@ -24,20 +23,6 @@ const FIRST_BUFFER: usize = 8 * 1024;
 
 /// How long whoever keeps what arrived waits for the store.
 const KEEPING_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Where an upload's bytes come from.
-#[async_trait]
-pub(super) trait Source: Send {
-    /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses nothing.
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize>;
-}
-
-#[async_trait]
-impl Source for Box<dyn DataConnection> {
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        Ok(self.as_mut().read(buffer).await?)
-    }
-}
 
 /// An upload in progress. Dropping it aborts it in the background.
 #[derive(Debug)]
