@@ -67,16 +67,18 @@ impl Keeper {
         }
     }
 
-    /// Leaves nothing of what this upload takes the place of. The upload begins now, and cannot be refused any more.
-    pub(super) async fn begin(&mut self) {
-        let Some(replaces) = self.replaces.take() else { return };
+    /// Leaves nothing of what this upload takes the place of, since it cannot be refused any more. Tells whether that
+    /// succeeded; if not, nothing can be kept of this one.
+    pub(super) async fn begin(&mut self) -> bool {
+        let Some(replaces) = self.replaces.take() else { return true };
         let discarding = async { self.store.discard_kept(&self.store.take_up(&replaces).await?).await };
         if let Err(error) = discarding.await {
             // Another session has it, or the store fails: then this upload goes on alone.
             let error = &error as &dyn std::error::Error;
             tracing::debug!(path = %self.path, error, "what was kept of another upload stays");
-            self.lost.store(true, Ordering::Release);
+            return false;
         }
+        true
     }
 
     /// Resolves when the record is to be written again.

@@ -71,9 +71,9 @@ impl Multipart {
         Self { state, queued: None, in_flight: InFlight::new(), lifetime, path, store }
     }
 
-    /// From now on it may outlive its session: whoever keeps it has a record of it.
-    pub(super) fn outlive_session(&mut self) {
-        self.lifetime = Lifetime::Kept;
+    /// How long it may stay open. If it may outlive its session, whoever keeps it has a record of it.
+    pub(super) fn lasts(&mut self, lifetime: Lifetime) {
+        self.lifetime = lifetime;
     }
 
     fn upload(&self) -> Option<&dyn OpenUpload> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::budget::LARGEST_BUFFER;
-use super::driver::Condition;
+use super::driver::{Condition, Lifetime};
 use super::error::{Error, Result};
 use super::keeper::Keeper;
 use super::kept::Kept;
@@ -77,15 +77,18 @@ impl Upload {
 
     /// From now on `keeper` keeps what has arrived.
     pub(super) fn kept_by(&mut self, keeper: Keeper) {
-        self.multipart.outlive_session();
+        self.multipart.lasts(Lifetime::Kept);
         self.keeper = Some(Box::new(keeper));
     }
 
     /// It begins now, and cannot be refused any more.
     pub(super) async fn begin(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            // Seldom, and large.
-            Box::pin(keeper.begin()).await;
+        // Seldom, and large.
+        if let Some(keeper) = &mut self.keeper
+            && !Box::pin(keeper.begin()).await
+        {
+            self.keeper = None;
+            self.multipart.lasts(Lifetime::Session);
         }
     }
 

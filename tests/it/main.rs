@@ -14,6 +14,7 @@ mod failure;
 mod garbage;
 mod hanging_store;
 mod killed;
+mod left_over;
 mod listing;
 mod login;
 mod memory;

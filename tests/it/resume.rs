@@ -37,6 +37,10 @@ fn size(raw: &mut Raw, path: &str) -> Option<usize> {
     (reply.code == 213).then(|| reply.text().parse().expect("a number"))
 }
 
+fn nothing_is_left(place: &Place) {
+    eventually("the clean-up", SOON, || place.left_over().is_empty() && place.records().is_empty());
+}
+
 /// Sends `content` and loses the line; returns how much of it was kept.
 fn lose(gateway: &Gateway, command: &str, content: &[u8]) -> usize {
     let mut raw = gateway.login();
@@ -83,7 +87,7 @@ fn a_lost_line_costs_what_was_on_it(place: &Place) {
     raw.expect(&format!("REST {kept}"), 350);
     assert_eq!(raw.upload("STOR file", &content[kept..]).code, 226);
     assert_same(&place.stored("file").expect("stored"), &content);
-    eventually("the clean-up", SOON, || place.left_over().is_empty());
+    nothing_is_left(place);
 }
 
 fn curl_goes_on(place: &Place) {
@@ -98,7 +102,7 @@ fn curl_goes_on(place: &Place) {
         assert_same(&place.stored("file").expect("stored"), &content);
         place.gateway.login().expect("DELE file", 250);
     }
-    eventually("the clean-up", SOON, || place.left_over().is_empty());
+    nothing_is_left(place);
 }
 
 fn lftp_goes_on(place: &Place) {
@@ -110,7 +114,7 @@ fn lftp_goes_on(place: &Place) {
     let site = format!("open -u demo,secret ftp://{};", place.gateway.ftp);
     lftp(&format!("{site} reput {}", file.display())).success();
     assert_same(&place.stored("file").expect("stored"), &content);
-    eventually("the clean-up", SOON, || place.left_over().is_empty());
+    nothing_is_left(place);
 }
 
 fn abor_keeps_nothing(place: &Place) {
@@ -122,7 +126,7 @@ fn abor_keeps_nothing(place: &Place) {
         raw.reply_is(426);
         raw.reply_is(226);
         raw.expect("SIZE file", 550);
-        eventually("the clean-up", SOON, || place.left_over().is_empty());
+        nothing_is_left(place);
     }
 }
 
@@ -133,7 +137,7 @@ fn dele_gives_up(place: &Place) {
         raw.expect("DELE file", 250);
         raw.expect("SIZE file", 550);
         raw.expect("DELE file", 550);
-        eventually("the clean-up", SOON, || place.left_over().is_empty());
+        nothing_is_left(place);
     }
 }
 
@@ -182,6 +186,28 @@ fn goes_on_after_a_kill(killed: &Gateway, start: impl FnOnce() -> Gateway) {
         raw.reply_is(226);
         true
     });
+    assert_same(&raw.retr("file"), &content);
+}
+
+/// What is aborted because the gateway stops is kept, and nobody holds it.
+#[test]
+fn a_stop_keeps_what_arrived() {
+    let server = S3Server::start();
+    let stopped = keeping().ftp("drain_timeout = \"500ms\"").s3(&server).start();
+    let content = bytes(3 * PART, 1);
+    let mut raw = stopped.login();
+    let mut data = raw.begin("STOR file");
+    data.write_all(&content[..PART + 1000]).expect("the gateway reads");
+    sleep(Duration::from_millis(300));
+    stopped.signal(Signal::SIGTERM);
+    assert!(stopped.ended(Duration::from_mins(1)).success());
+
+    let replica = keeping().s3(&server).start();
+    let mut raw = replica.login();
+    let kept = size(&mut raw, "file").expect("kept");
+    assert!(kept >= PART, "{kept}");
+    raw.expect(&format!("REST {kept}"), 350);
+    assert_eq!(raw.upload("STOR file", &content[kept..]).code, 226);
     assert_same(&raw.retr("file"), &content);
 }
 

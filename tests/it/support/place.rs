@@ -73,6 +73,11 @@ impl Place {
         self.all().into_iter().filter(|name| !name.starts_with(RECORDS)).collect()
     }
 
+    /// The gateway's own records. Those of what has ended go in the background.
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.all().into_iter().filter(|name| name.starts_with(RECORDS)).collect()
+    }
+
     /// Every object.
     fn all(&self) -> Vec<String> {
         let Some(root) = self.root() else {
@@ -84,13 +89,13 @@ impl Place {
         files_below(&root)
     }
 
-    /// What uploads that ended badly have left behind: staged files, open multipart uploads and their parts, records.
+    /// What uploads that ended badly have left behind: staged files, open multipart uploads and their parts.
     pub(crate) fn left_over(&self) -> Vec<String> {
         let mut left = match &self.store {
             Store::Bucket(server) => server.open_uploads(),
             Store::Folder(_) | Store::Memory => Vec::new(),
         };
-        left.extend(self.all().into_iter().filter(|name| name.contains('#') || name.starts_with(RECORDS)));
+        left.extend(self.objects().into_iter().filter(|name| name.contains('#')));
         left
     }
 }
