@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -15,6 +16,9 @@ use super::kept::{Kept, PACE};
 use super::noted::Noted;
 use super::path::StorePath;
 use super::store::Store;
+
+/// A session that could not write for so long looks first whether it has the upload still.
+const DOUBT: Duration = Duration::from_secs(15);
 
 /// What a session keeps of its upload. Dropped before the upload has ended, it leaves the record as it is for whoever
 /// comes next.
@@ -29,6 +33,8 @@ pub(super) struct Keeper {
     replaces: Option<Kept>,
     /// Another session has written the record first: this one keeps nothing.
     lost: Arc<AtomicBool>,
+    /// Another session has taken the upload up, which is not this one's any more.
+    taken: Arc<AtomicBool>,
     writing: Option<JoinHandle<()>>,
     next: Instant,
     settled: bool,
@@ -61,6 +67,7 @@ impl Keeper {
             recorded,
             replaces: None,
             lost: Arc::default(),
+            taken: Arc::default(),
             writing: None,
             next: Instant::now() + PACE,
             settled: false,
@@ -98,17 +105,21 @@ impl Keeper {
         if (!new && now < self.next) || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
             return;
         }
-        if self.lost.load(Ordering::Acquire) {
+        if self.is_lost() || self.is_taken() {
             return;
         }
+        let in_doubt = !new && now > self.next + DOUBT;
         self.next = now + PACE;
         self.recorded = true;
         let before = self.kept.clone();
         self.kept.advance(saved);
         self.kept.hold();
         let (store, path, kept) = (Arc::clone(&self.store), self.path.clone(), self.kept.clone());
-        let lost = Arc::clone(&self.lost);
+        let (lost, taken) = (Arc::clone(&self.lost), Arc::clone(&self.taken));
         let writing = async move {
+            if in_doubt && matches!(store.still_holds(&kept).await, Ok(false)) {
+                return taken.store(true, Ordering::Release);
+            }
             let written = store.keep(&kept, new).await;
             match (written, &kept.upload) {
                 (Ok(()), _) if kept.has_tail_of(&before) => {}
@@ -131,15 +142,14 @@ impl Keeper {
     pub(super) async fn require_hold(&mut self) -> Result<()> {
         self.written().await;
         if self.has_record() && !self.store.still_holds(&self.kept).await? {
-            self.settled = true;
-            return Err(Error::Changed);
+            self.taken.store(true, Ordering::Release);
         }
-        Ok(())
+        if self.is_taken() { Err(Error::Busy) } else { Ok(()) }
     }
 
     /// Keeps what has arrived: `saved` of an open upload, and `tail` after it.
     pub(super) async fn suspend(&mut self, saved: Option<Saved>, tail: Vec<Bytes>) -> Result<()> {
-        self.written().await;
+        self.require_hold().await?;
         if self.is_lost() {
             return Err(Error::Busy);
         }
@@ -169,7 +179,12 @@ impl Keeper {
 
     /// Whether others can go on with what was kept so far.
     pub(super) fn has_record(&self) -> bool {
-        self.recorded && !self.is_lost()
+        self.recorded && !self.is_lost() && !self.is_taken()
+    }
+
+    /// Whether the upload is another session's now.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
     }
 
     fn is_lost(&self) -> bool {

@@ -1,6 +1,7 @@
 //! One upload: up to one part in memory; a single PUT when the body ends within it, else an upload in parts with a
 //! bounded window. Nothing is visible before [`Upload::commit`] has succeeded.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,7 +137,7 @@ impl Upload {
         if !next.try_extend(FIRST_BUFFER) {
             return Ok(false);
         }
-        let read = source.read(next.room()).await?;
+        let read = renewing(&mut self.keeper, source.read(next.room())).await?;
         if read == 0 {
             return Ok(true);
         }
@@ -167,7 +168,7 @@ impl Upload {
         if self.part.len() > 0 {
             self.send_part().await?;
         }
-        while let Some(sent) = self.multipart.arrived().await {
+        while let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await {
             sent?;
         }
         if let Some(keeper) = &mut self.keeper {
@@ -180,6 +181,9 @@ impl Upload {
 
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs.
     pub(super) async fn abort(mut self) {
+        if self.keeper.as_ref().is_some_and(|keeper| keeper.is_taken()) {
+            self.multipart.leave();
+        }
         self.multipart.abort().await;
         if let Some(keeper) = self.keeper.take() {
             self.store.shutdown.spawn(keeper.end());
@@ -197,7 +201,7 @@ impl Upload {
             if let Err(error) = self.keep(&mut keeper).await {
                 tracing::warn!(path = %self.path, %error, "what arrived of an upload is not kept");
                 // Others can go on with what a record tells of; it stays as it is.
-                if !keeper.has_record() {
+                if !keeper.has_record() && !keeper.is_taken() {
                     self.multipart.abort().await;
                 }
             }
@@ -244,8 +248,8 @@ impl Upload {
         let size = grown.clamp(FIRST_BUFFER, LARGEST_BUFFER).min(left);
         // More parts than one are taken only from what is free: who has a part on its way waits for that one.
         while !self.part.try_extend(size) {
-            let Some(sent) = self.multipart.arrived().await else {
-                self.part.extend(size).await;
+            let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await else {
+                renewing(&mut self.keeper, self.part.extend(size)).await;
                 break;
             };
             sent?;
@@ -255,9 +259,25 @@ impl Upload {
 
     /// Puts the part on its way once the window has room.
     async fn send_part(&mut self) -> Result<()> {
-        self.multipart.send(self.part.take()).await?;
+        renewing(&mut self.keeper, self.multipart.send(self.part.take())).await?;
         self.progress();
         Ok(())
+    }
+}
+
+/// Waits for `work`, which may take longer than others wait for a session that is not heard of.
+async fn renewing<T>(keeper: &mut Option<Box<Keeper>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = due(keeper.as_deref()) => {
+                if let Some(keeper) = keeper {
+                    keeper.progress(None);
+                }
+            }
+        }
     }
 }
 
