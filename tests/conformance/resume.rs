@@ -294,3 +294,48 @@ pub(crate) async fn lives_on_a_little_memory(plain: &Fixture) {
     tokio::time::timeout(Duration::from_mins(2), uploads).await.expect("they wait for each other for ever");
     fixture.assert_nothing_left().await;
 }
+
+/// A session that others could not hear of for long goes on after one of them has taken the upload up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_lost_its_hold_harms_nothing() {
+    let plain = Fixture::on_local().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let bytes = body(2 * PART, 1);
+    let (go, path) = (Arc::new(Notify::new()), fixture.path("file"));
+    let first = store_of(&fixture, "acme");
+    let planned = first.plan_upload(&path, UploadMode::Replace).await.expect("possible");
+    let reached = Arc::new(Notify::new());
+    let script =
+        [Step::Send(bytes.slice(..PART)), Step::Reached(Arc::clone(&reached)), Step::Wait(Arc::clone(&go))];
+    let (data, _) = FakeData::uploads(script);
+    let running = tokio::spawn(async move { planned.run(data, &Abort::new()).await });
+    reached.notified().await;
+
+    let records = fixture.folder().expect("local").join(".bucketport/resume");
+    let second = store_of(&fixture.replica(), "acme");
+    let taking_up = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // As if it had not been written for long.
+            for record in std::fs::read_dir(&records).into_iter().flatten() {
+                let record = record.expect("an entry").path();
+                let text = std::fs::read_to_string(&record).unwrap_or_default();
+                let Some((before, after)) = text.split_once("\"held_until\":") else { continue };
+                let after = after.split_once([',', '}']).map_or("", |(_, after)| after);
+                let after = if after.is_empty() { "}" } else { after };
+                std::fs::write(&record, format!("{before}\"held_until\":null{after}")).expect("writable");
+            }
+            let Ok(kept) = size(&fixture, "acme", "file").await else { continue };
+            if let Ok(planned) = second.plan_upload(&path, UploadMode::From(kept)).await {
+                return (usize::try_from(kept).expect("small"), planned);
+            }
+        }
+    };
+    let (kept, planned) = tokio::time::timeout(Duration::from_secs(30), taking_up).await.expect("taken up");
+    go.notify_one();
+    assert_err!(running.await.expect("no panic"), Busy);
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(kept..))]);
+    planned.run(data, &Abort::new()).await.expect("nothing is in its way");
+    fixture.assert_holds("file", &bytes).await;
+    plain.finish(Ok(())).await;
+}
