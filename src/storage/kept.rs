@@ -163,12 +163,13 @@ impl Store {
     /// know where to go on.
     pub async fn progress(&self, path: &StorePath) -> Result<Entry> {
         match self.kept(path).await? {
-            Some(kept) => Ok(Entry {
+            // An upload that has only just begun is nothing to go on with.
+            Some(kept) if kept.len() > 0 => Ok(Entry {
                 name: path.file_name().to_owned(),
                 kind: EntryKind::File { size: kept.len() },
                 modified: DateTime::from_timestamp(kept.at, 0),
             }),
-            None => self.stat(path).await,
+            Some(_) | None => self.stat(path).await,
         }
     }
 

@@ -79,11 +79,16 @@ impl Store {
     /// Deletes the file at `path`.
     pub async fn delete(&self, path: &StorePath) -> Result<()> {
         // Semantics decision: who deletes a name gives up what was kept of their upload to it as well.
-        let given_up = Box::pin(self.give_up(path)).await?;
+        let given_up = match Box::pin(self.give_up(path)).await {
+            // A session that is at it makes its own file; the one that is complete goes.
+            Err(Error::Busy) => None,
+            given_up => Some(given_up?),
+        };
         // Deleting what is not there succeeds on S3; the client is to hear 550.
         match self.driver.head(path).await {
             Ok(_) => self.take_away(path).await,
-            Err(Error::NotFound) if given_up => Ok(()),
+            Err(Error::NotFound) if given_up == Some(true) => Ok(()),
+            Err(Error::NotFound) if given_up.is_none() => Err(Error::Busy),
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
             Err(error) => Err(error),
         }

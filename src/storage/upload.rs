@@ -154,8 +154,8 @@ impl Upload {
         let result = self.finish(condition).await;
         if result.is_err() {
             self.abort().await;
-        } else if let Some(keeper) = self.keeper.take() {
-            self.store.shutdown.spawn(keeper.end());
+        } else {
+            self.end_keeping().await;
         }
         result
     }
@@ -185,8 +185,15 @@ impl Upload {
             self.multipart.leave();
         }
         self.multipart.abort().await;
+        self.end_keeping().await;
+    }
+
+    /// Removes what was kept. Waits for that, since the client may ask for the size next, but not for a store that hangs.
+    async fn end_keeping(&mut self) {
         if let Some(keeper) = self.keeper.take() {
-            self.store.shutdown.spawn(keeper.end());
+            let ending = self.store.shutdown.spawn(keeper.end());
+            // Late is no failure: the task goes on, and draining waits for it.
+            let _ = timeout(KEEPING_PATIENCE, ending).await;
         }
     }
 

@@ -205,6 +205,8 @@ pub(crate) async fn is_one_session_s_at_a_time(plain: &Fixture) {
         let planned = tokio::time::timeout(Duration::from_secs(20), again).await.expect("it is let go");
         let (data, _) = FakeData::uploads([Step::Send(bytes.slice(sent..))]);
         planned.run(data, &Abort::new()).await.expect("the rest is there");
+        // Nothing is left for the client to see when it has its reply.
+        assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), bytes.len() as u64);
         fixture.assert_holds("file", &bytes).await;
         fixture.assert_nothing_left().await;
     }
