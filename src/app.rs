@@ -118,6 +118,9 @@ impl App {
                 }
             }
         });
+        for store in stores.iter() {
+            shutdown.spawn_service("janitor", Arc::clone(store).look_after(Arc::clone(&metrics)));
+        }
         let drain_timeout = config.ftp.drain_timeout;
         let front = Front::new(auth, stores, metrics, shutdown.clone()).context("cannot use loopback")?;
         let edge = Arc::new(Edge::new(config.ftp, front, passive, sessions.clone(), workers));

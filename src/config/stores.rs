@@ -32,6 +32,10 @@ pub struct StoreConfig {
     pub equal_parts: bool,
     /// For how long what arrived of a broken upload is kept, to be taken up again; zero keeps nothing.
     pub resume_window: Duration,
+    /// The storage class of uploads; empty for the store's own default.
+    pub storage_class: String,
+    /// Tags of uploads.
+    pub tags: BTreeMap<String, String>,
     /// Options of the store's client by name; the names are checked when the store is built.
     pub options: BTreeMap<String, SecretString>,
 }
@@ -78,6 +82,23 @@ impl Stores {
 }
 
 impl StoreConfig {
+    /// A store at `url`, with every other key at its default.
+    pub fn at(url: Url) -> Self {
+        Self {
+            url,
+            directory_marker: ".keep".to_owned(),
+            overwrite: true,
+            check_parents: false,
+            driver: StoreDriver::ObjectStore,
+            fsync: false,
+            equal_parts: false,
+            resume_window: Duration::ZERO,
+            storage_class: String::new(),
+            tags: BTreeMap::new(),
+            options: BTreeMap::new(),
+        }
+    }
+
     fn read(mut section: Section<'_>) -> Option<Self> {
         let url = section.required::<String>("url").and_then(|text| {
             let parsed = parse_url(&text);
@@ -91,9 +112,22 @@ impl StoreConfig {
         let fsync = section.field("fsync", false);
         let equal_parts = section.field("equal_parts", false);
         let resume_window = span(&mut section, "resume_window", Duration::ZERO);
+        let storage_class =
+            section.checked("storage_class", String::new(), |class| check_storage_class(class));
+        let tags = section.checked("tags", BTreeMap::new(), check_tags);
         let scheme = url.as_ref().map(Url::scheme);
+        if scheme == Some("file") && !(storage_class.is_empty() && tags.is_empty()) {
+            let key = if tags.is_empty() { "storage_class" } else { "tags" };
+            section.error(key, "is for object stores only; files in a folder have none");
+        }
         if driver == StoreDriver::UnftpSbeGcs && scheme.is_some_and(|scheme| scheme != "gs") {
             section.error("driver", "`unftp-sbe-gcs` is for gs:// stores only");
+        }
+        if driver == StoreDriver::UnftpSbeGcs && !resume_window.is_zero() {
+            section.error(
+                "resume_window",
+                "must be \"0s\" with driver = \"unftp-sbe-gcs\", whose uploads cannot be kept",
+            );
         }
         if fsync && scheme.is_some_and(|scheme| scheme != "file") {
             section.error("fsync", "is for file:// stores only; the others confirm only what is durable");
@@ -110,6 +144,8 @@ impl StoreConfig {
             fsync,
             equal_parts,
             resume_window,
+            storage_class,
+            tags,
             options,
         })
     }
@@ -131,6 +167,23 @@ fn parse_url(text: &str) -> Result<Url, String> {
             Err(format!("names no bucket; expected {scheme}://bucket/prefix"))
         }
         _ => Ok(url),
+    }
+}
+
+fn check_storage_class(class: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if class.chars().all(legal) { Ok(()) } else { Err("must be a name such as \"STANDARD_IA\"".to_owned()) }
+}
+
+/// The limits of S3; Azure's are the same.
+fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), String> {
+    let legal = |text: &str, longest| text.chars().count() <= longest && !text.chars().any(char::is_control);
+    if tags.len() > 10 {
+        return Err("at most 10 tags, the limit of S3".to_owned());
+    }
+    match tags.iter().find(|(key, value)| key.is_empty() || !legal(key, 128) || !legal(value, 256)) {
+        Some((key, _)) => Err(format!("`{key}`: a tag's key has 1 to 128 characters, its value 256 at most")),
+        None => Ok(()),
     }
 }
 
@@ -168,6 +221,20 @@ mod tests {
         {
             assert!(parse_url(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn classes_and_tags() {
+        assert!(check_storage_class("").is_ok() && check_storage_class("STANDARD_IA").is_ok());
+        assert!(check_storage_class("a b").is_err() && check_storage_class("a\r\nx-y: z").is_err());
+        let tags = |count: usize, key: &str, value: &str| {
+            check_tags(&(0..count).map(|number| (format!("{key}{number}"), value.to_owned())).collect())
+        };
+        assert!(tags(10, "key", "value").is_ok());
+        assert!(tags(11, "key", "value").is_err());
+        assert!(tags(1, &"k".repeat(128), "value").is_err());
+        assert!(tags(1, "key", &"v".repeat(257)).is_err());
+        assert!(tags(1, "key", "new\nline").is_err());
     }
 
     #[test]

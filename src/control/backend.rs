@@ -69,7 +69,13 @@ impl StorageBackend<SessionUser> for Backend {
     ) -> Result<FileMetadata> {
         let (pending, files) = self.take(path.as_ref())?;
         self.run(pending.operation, async {
-            let entry = pending.abort.unless_requested(files.stat(&pending.path)).await?;
+            let looking = async {
+                match pending.operation {
+                    Operation::Size => files.progress(&pending.path).await,
+                    _ => files.stat(&pending.path).await,
+                }
+            };
+            let entry = pending.abort.unless_requested(looking).await?;
             // RFC 3659 sections 3 and 4: only files have a size and a modification time.
             if entry.is_directory() && matches!(pending.operation, Operation::Size | Operation::Mdtm) {
                 return Err(storage::Error::IsADirectory.into());

@@ -177,7 +177,7 @@ impl Backend {
     /// MLST (RFC 3659 section 7.2).
     async fn describe(&self, pending: &Pending, files: &Files) -> Result<Reply> {
         self.run(pending.operation, async {
-            let entry = pending.abort.unless_requested(files.stat(&pending.path)).await?;
+            let entry = pending.abort.unless_requested(files.progress(&pending.path)).await?;
             let facts = listing::described(&entry, self.session.facts(), pending.path.as_str());
             // The facts stand on a line of their own that begins with a space.
             let lines = vec![format!("Listing {}", pending.path), format!(" {facts}"), "End".to_owned()];

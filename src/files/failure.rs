@@ -35,10 +35,12 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
         E::NameNotAllowed(why) => (operation.name_refused(), format!("File name not allowed: {why}")),
         // RFC 3659 section 5 leaves the code open; 554 is what RFC 1123 and servers use for a bad REST parameter.
         E::OffsetBeyondEnd => (554, "Restart offset lies beyond the end of the file".to_owned()),
+        E::OffsetNotKept(first) => (554, format!("The upload goes on at byte {first} at the earliest")),
         E::TooLarge(why) if operation == Operation::Rnto => (550, format!("File too large: {why}")),
         E::TooLarge(why) => (552, format!("File too large: {why}")),
         E::Replaced => (426, "The file was replaced while it was sent, transfer aborted".to_owned()),
         E::Changed => (450, "The file changed meanwhile, try again".to_owned()),
+        E::Busy => (450, "Another session is uploading this file, try again later".to_owned()),
         E::NotSupported(why) => (550, format!("Not possible: {why}")),
         E::Refused(_) => (550, "The store refused access".to_owned()),
         E::Locked(_) => (550, "The store protects the file against changes".to_owned()),
@@ -81,6 +83,8 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
             | E::NotEmpty
             | E::NameNotAllowed(_)
             | E::OffsetBeyondEnd
+            | E::OffsetNotKept(_)
+            | E::Busy
             | E::TooLarge(_)
             | E::NotSupported(_) => TransferResult::Rejected,
             E::Changed

@@ -52,7 +52,7 @@ impl Files {
     pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
         let store = stores.find(&user.store)?;
         let home = store.root().join(&user.home).ok()?;
-        Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home)), home })
+        Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home).owned_by(&user.name)), home })
     }
 
     /// The store that they are in.
@@ -62,17 +62,31 @@ impl Files {
 
     /// The file or directory at `path`.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
+        self.look(path)?;
+        if path.is_root() {
+            return Ok(root());
+        }
+        Ok(self.store.stat(&self.key(path)?).await?)
+    }
+
+    /// The same for SIZE and MLST, by which clients learn where to go on: what was kept of this user's own upload goes
+    /// before it.
+    pub async fn progress(&self, path: &VirtualPath) -> Result<Entry> {
+        self.look(path)?;
+        if path.is_root() {
+            return Ok(root());
+        }
+        Ok(self.store.progress(&self.key(path)?).await?)
+    }
+
+    fn look(&self, path: &VirtualPath) -> Result<()> {
         // Looking at a file belongs to reading and renaming it as much as to listing.
         let may_look =
             [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
         if !may_look {
             self.allow(Permission::List)?;
         }
-        self.visible(path)?;
-        if path.is_root() {
-            return Ok(Entry { name: String::new(), kind: storage::EntryKind::Directory, modified: None });
-        }
-        Ok(self.store.stat(&self.key(path)?).await?)
+        self.visible(path)
     }
 
     /// Succeeds if `path` is a directory.
@@ -144,6 +158,12 @@ impl Files {
         self.writable(path)?;
         let mode = match mode {
             UploadMode::Replace if !self.may_overwrite() => UploadMode::Create,
+            // Going on with what was kept of an upload changes no file that is there.
+            UploadMode::From(offset)
+                if !self.may_overwrite() && self.store.keeps(&self.key(path)?).await? =>
+            {
+                UploadMode::Continue(offset)
+            }
             // Taking up an upload again changes a file that is there.
             UploadMode::From(_) => {
                 self.allow(Permission::Overwrite)?;
@@ -152,7 +172,7 @@ impl Files {
                 }
                 mode
             }
-            UploadMode::Replace | UploadMode::Create | UploadMode::Append => mode,
+            UploadMode::Replace | UploadMode::Create | UploadMode::Append | UploadMode::Continue(_) => mode,
         };
         Ok(self.store.plan_upload(&self.key(path)?, mode).await?)
     }
@@ -194,4 +214,8 @@ impl Files {
     fn key(&self, path: &VirtualPath) -> Result<StorePath> {
         Ok(self.home.join(path.relative())?)
     }
+}
+
+fn root() -> Entry {
+    Entry { name: String::new(), kind: storage::EntryKind::Directory, modified: None }
 }

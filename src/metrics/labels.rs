@@ -156,6 +156,32 @@ impl StoreOperation {
     }
 }
 
+/// What the janitor removes from a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleaned {
+    /// A multipart upload that a crash had left open.
+    Upload,
+    /// What was kept of a broken upload that nobody went on with.
+    Kept,
+    /// The rename of a directory that a crash had cut, which was finished or undone.
+    Rename,
+    /// The file of an upload to a local folder that a crash had cut.
+    Staged,
+}
+
+impl Cleaned {
+    pub(super) const ALL: [Self; 4] = [Self::Upload, Self::Kept, Self::Rename, Self::Staged];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Kept => "kept",
+            Self::Rename => "rename",
+            Self::Staged => "staged",
+        }
+    }
+}
+
 /// How a call to a store ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {

@@ -11,7 +11,7 @@ use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-pub use labels::{Direction, LoginResult, Rejection, StoreOperation, StoreOutcome, TransferResult};
+pub use labels::{Cleaned, Direction, LoginResult, Rejection, StoreOperation, StoreOutcome, TransferResult};
 
 /// Seconds from a command's line to its final reply.
 const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -35,6 +35,7 @@ pub struct Metrics {
     transfers_active: IntGaugeVec,
     store_request_seconds: HistogramVec,
     unlisted_keys: IntCounterVec,
+    cleaned: IntCounterVec,
     buffer_bytes: IntGauge,
     buffer_limit_bytes: IntGauge,
     passive_ports: IntGauge,
@@ -94,6 +95,11 @@ impl Metrics {
                 "Keys left out of listings because no client could name them.",
                 &["store"],
             ),
+            cleaned: table.counters(
+                "bucketport_cleaned_total",
+                "What a crash or a client had left in a store, and was removed.",
+                &["store", "what"],
+            ),
             buffer_bytes: table.gauge("bucketport_buffer_bytes", "Bytes of transfers held in memory now."),
             buffer_limit_bytes: table.gauge("bucketport_buffer_limit_bytes", "transfer.memory."),
             passive_ports: table.gauge("bucketport_passive_ports", "Passive ports listened on."),
@@ -143,6 +149,9 @@ impl Metrics {
             self.unlisted_keys.with_label_values(&[store]);
             for direction in Direction::ALL {
                 self.transfer_bytes.with_label_values(&[direction.label(), store]);
+            }
+            for what in Cleaned::ALL {
+                self.cleaned.with_label_values(&[store, what.label()]);
             }
             for operation in StoreOperation::ALL {
                 self.store_request_seconds.with_label_values(&[
@@ -219,6 +228,11 @@ impl Metrics {
     /// Counts keys that a listing leaves out.
     pub fn unlisted_keys(&self, store: &str, keys: usize) {
         self.unlisted_keys.with_label_values(&[store]).inc_by(keys as u64);
+    }
+
+    /// Counts what the janitor has removed from a store.
+    pub fn cleaned(&self, store: &str, what: Cleaned, count: u64) {
+        self.cleaned.with_label_values(&[store, what.label()]).inc_by(count);
     }
 
     /// States how many bytes of transfers are held, out of how many.

@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-
-use super::driver::{Body, Condition, Get, Got, Memory};
+use super::driver::{Condition, Get, Memory};
 use super::error::{Error, Result};
 use super::path::StorePath;
+use super::source::OldBytes;
 use super::store::Store;
-use super::upload::Source;
 
 /// The most old bytes that are written again: each append costs as much as they do.
 const LARGEST_REWRITE: u64 = 5 * 1024 * 1024 * 1024;
@@ -50,48 +47,6 @@ impl Store {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
         let condition = Condition::Unchanged(old.meta.clone());
-        Ok((Some(OldBytes { left: offset, ..OldBytes::of(old) }), condition))
-    }
-}
-
-/// The old bytes that stay, as the source of an upload.
-///
-/// They come in one body, which pins them to one version, and without a charge to the budget: they go straight into
-/// the part, which has one. An append that waited for memory to read with, while its part holds memory that others
-/// wait for, could wait for ever.
-pub(super) struct OldBytes {
-    body: Box<dyn Body>,
-    piece: Bytes,
-    left: u64,
-}
-
-impl OldBytes {
-    /// All bytes of a file that was opened at its beginning, with memory that the caller has.
-    pub(super) fn of(got: Got) -> Self {
-        Self { left: got.meta.size, body: got.body, piece: Bytes::new() }
-    }
-}
-
-#[async_trait]
-impl Source for OldBytes {
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        if self.left == 0 {
-            return Ok(0);
-        }
-        while self.piece.is_empty() {
-            // The body keeps what it is waiting for when this future is dropped.
-            self.piece = self.body.next().await?.ok_or(Error::Changed)?.bytes;
-        }
-        let spare = buffer.capacity() - buffer.len();
-        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(spare).min(self.piece.len());
-        buffer.extend_from_slice(&self.piece.split_to(taken));
-        self.left -= taken as u64;
-        Ok(taken)
-    }
-}
-
-impl std::fmt::Debug for OldBytes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OldBytes").field("left", &self.left).finish_non_exhaustive()
+        Ok((Some(OldBytes::of(old.body, offset)), condition))
     }
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::append::OldBytes;
 use super::driver::{Condition, Get, Memory, Meta};
 use super::error::{Error, Result};
 use super::path::StorePath;
+use super::source::OldBytes;
 use super::store::Store;
 use super::upload::Upload;
 
@@ -40,7 +40,8 @@ impl Store {
     /// budget. What the store keeps beside them (content type, metadata) is not carried over.
     async fn stream_through(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
         let get = Get { from: 0, to: None, version: source.version.clone(), memory: Memory::Callers };
-        let mut bytes = OldBytes::of(self.driver.get(from, get).await?);
+        let got = self.driver.get(from, get).await?;
+        let mut bytes = OldBytes::of(got.body, got.meta.size);
         let mut upload = Upload::plan(&Arc::new(self.clone()), to.clone()).await?;
         match upload.fill(&mut bytes).await {
             Ok(()) => upload.commit(&Condition::Any).await,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::budget::{Budget, Buffer, Charge, LARGEST_BUFFER};
+use super::checksum::{Checksum, Hasher};
 use super::driver::{Body, Chunk, Get, Memory, Ranges, Version};
 use super::error::{Error, Result};
 use super::path::StorePath;
@@ -18,7 +19,11 @@ const SMALLEST_RANGE: usize = 2 * 1024 * 1024;
 
 /// A download in progress; dropping it ends its requests.
 #[derive(Debug)]
-pub(super) struct Download(Reader);
+pub(super) struct Download {
+    reader: Reader,
+    /// What has passed so far and what all of it must be, if that is known and all of it is read.
+    check: Option<(Hasher, Checksum)>,
+}
 
 #[derive(Debug)]
 enum Reader {
@@ -37,21 +42,34 @@ impl Download {
                 return Err(Error::OffsetBeyondEnd);
             }
             if offset == meta.size {
-                return Ok(Self(Reader::Empty));
+                return Ok(Self { reader: Reader::Empty, check: None });
             }
             get.version = meta.version;
         }
         let got = store.driver.get(path, get).await?;
         let (version, ranges) = (got.meta.version, store.driver.ranges());
-        Ok(Self(Reader::Ranges(RangeReader::new(store, path, (got.body, got.range), version, ranges))))
+        let check = got.meta.checksum.filter(|_| offset == 0).map(|expected| (Hasher::new(), expected));
+        let reader = RangeReader::new(store, path, (got.body, got.range), version, ranges);
+        Ok(Self { reader: Reader::Ranges(reader), check })
     }
 
     /// The next piece; none after the last byte. Ends in an error rather than early.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>> {
-        match &mut self.0 {
-            Reader::Empty => Ok(None),
-            Reader::Ranges(ranges) => ranges.next().await,
+        let chunk = match &mut self.reader {
+            Reader::Empty => None,
+            Reader::Ranges(ranges) => ranges.next().await?,
+        };
+        match (&chunk, &mut self.check) {
+            (Some(chunk), Some((hasher, _))) => hasher.update(&chunk.bytes),
+            (None, Some(_)) => {
+                let (hasher, expected) = self.check.take().ok_or(Error::Changed)?;
+                if hasher.finish() != expected {
+                    return Err(Error::damaged());
+                }
+            }
+            (_, None) => {}
         }
+        Ok(chunk)
     }
 }
 

@@ -37,6 +37,12 @@ pub enum Error {
     /// The object changed while it was being worked on; nothing was written.
     #[error("file changed meanwhile")]
     Changed,
+    /// What was kept of a broken upload has no such byte to go on from.
+    #[error("the upload goes on at byte {0} at the earliest")]
+    OffsetNotKept(u64),
+    /// Another session is at it.
+    #[error("in use by another session")]
+    Busy,
     /// The operation cannot be done on this kind of file or store.
     #[error("not supported: {0}")]
     NotSupported(&'static str),
@@ -144,6 +150,12 @@ impl Error {
     pub(super) fn listing(why: &'static str) -> Self {
         let source = io::Error::other(format!("the store's listing cannot be believed: {why}"));
         Self::Store(object_store::Error::Generic { store: "list", source: Box::new(source) })
+    }
+
+    /// The content is not what was uploaded.
+    pub(super) fn damaged() -> Self {
+        let source = io::Error::other("the content is not what was uploaded: its SHA-256 differs");
+        Self::Store(object_store::Error::Generic { store: "checksum", source: Box::new(source) })
     }
 
     /// A record of the gateway's own cannot be written or read.

@@ -23,6 +23,10 @@ pub(super) enum Kind {
     Upload,
     /// What arrived of a broken upload.
     Resume,
+    /// The bytes of it that are in no part.
+    Tail,
+    /// That somebody takes it up.
+    Turn,
 }
 
 impl Kind {
@@ -31,6 +35,8 @@ impl Kind {
             Self::Rename => "renames",
             Self::Upload => "uploads",
             Self::Resume => "resume",
+            Self::Tail => "tails",
+            Self::Turn => "turns",
         }
     }
 }
@@ -52,9 +58,33 @@ impl Store {
 
     /// Writes a record, over an old one of its name. It is as durable as any object of the store.
     pub(super) async fn write_record(&self, kind: Kind, name: &str, record: &impl Serialize) -> Result<()> {
+        self.put_record(kind, name, record, &Condition::Any).await
+    }
+
+    /// Writes a record of a new name; fails with `AlreadyExists` if there is one of that name.
+    pub(super) async fn create_record(&self, kind: Kind, name: &str, record: &impl Serialize) -> Result<()> {
+        self.put_record(kind, name, record, &Condition::Absent).await
+    }
+
+    async fn put_record(
+        &self,
+        kind: Kind,
+        name: &str,
+        record: &impl Serialize,
+        condition: &Condition,
+    ) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(|error| Error::record(error.into()))?;
         let path = self.records_folder(kind)?.join(name)?;
-        self.whole.destination(&path).await?.put(vec![text.into()], &Condition::Any).await
+        self.whole.destination(&path).await?.put(vec![text.into()], condition).await
+    }
+
+    /// When a record was written; none if there is none. Where the store does not tell, it may be new.
+    pub(super) async fn record_written(&self, kind: Kind, name: &str) -> Result<Option<DateTime<Utc>>> {
+        match self.whole.head(&self.records_folder(kind)?.join(name)?).await {
+            Ok(meta) => Ok(Some(meta.modified.unwrap_or_else(Utc::now))),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The record of this name; none if there is none.

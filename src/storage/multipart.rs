@@ -1,6 +1,7 @@
 //! The store's side of an upload: where it goes, the parts on their way, and that nothing is left of it unless it was
 //! completed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::budget::Charge;
-use super::driver::{Condition, Destination, OpenUpload};
+use super::driver::{Condition, Destination, Lifetime, OpenUpload, Saved};
 use super::error::{Error, Result};
+use super::noted::Noted;
+use super::path::StorePath;
+use super::store::Store;
 use crate::shutdown::Shutdown;
 
 /// How long the store may take to forget an aborted multipart upload before it is left to its lifecycle rules.
@@ -26,12 +30,17 @@ const PARTS_DEADLINE: Duration = Duration::from_secs(8);
 /// Parts on their way; each gives its charge back when the store has its bytes.
 type InFlight = FuturesUnordered<BoxFuture<'static, Result<()>>>;
 
-/// An upload as far as it has got in the store. Dropping it aborts it in the background.
+/// An upload as far as it has got in the store. Dropping it aborts it in the background, unless it may outlive its
+/// session.
 #[derive(Debug)]
 pub(super) struct Multipart {
     state: State,
+    /// A part that waits for the window to have room. It is not lost with whoever waits.
+    queued: Option<(Vec<Bytes>, Charge)>,
     in_flight: InFlight,
-    shutdown: Shutdown,
+    lifetime: Lifetime,
+    path: StorePath,
+    store: Arc<Store>,
 }
 
 #[derive(Debug)]
@@ -46,10 +55,64 @@ enum State {
 }
 
 impl Multipart {
-    /// An upload to `destination` that has not touched the store yet.
-    pub(super) fn new(destination: Box<dyn Destination>, shutdown: &Shutdown) -> Self {
-        let state = State::Unknown(destination);
-        Self { state, in_flight: InFlight::new(), shutdown: shutdown.clone() }
+    /// An upload to `path` that has not touched the store yet.
+    pub(super) fn new(store: &Arc<Store>, path: &StorePath, destination: Box<dyn Destination>) -> Self {
+        Self::in_state(store, path, State::Unknown(destination), Lifetime::Session)
+    }
+
+    /// An upload to `path` that another session has left open.
+    pub(super) fn reopened(store: &Arc<Store>, path: &StorePath, upload: Box<dyn OpenUpload>) -> Self {
+        let open = OpenMultipart { upload: Some(upload), noted: None, shutdown: store.shutdown.clone() };
+        Self::in_state(store, path, State::Open(open), Lifetime::Kept)
+    }
+
+    fn in_state(store: &Arc<Store>, path: &StorePath, state: State, lifetime: Lifetime) -> Self {
+        let (path, store) = (path.clone(), Arc::clone(store));
+        Self { state, queued: None, in_flight: InFlight::new(), lifetime, path, store }
+    }
+
+    /// How long it may stay open. If it may outlive its session, whoever keeps it has a record of it.
+    pub(super) fn lasts(&mut self, lifetime: Lifetime) {
+        self.lifetime = lifetime;
+    }
+
+    fn upload(&self) -> Option<&dyn OpenUpload> {
+        match &self.state {
+            State::Open(open) => open.upload.as_deref(),
+            State::Unknown(_) | State::Opening(_) | State::Ended => None,
+        }
+    }
+
+    /// What others need to know to go on with it, if it is open.
+    pub(super) fn saved(&self) -> Option<Saved> {
+        self.upload()?.saved()
+    }
+
+    /// Whether a part that is not the last one may be of any size.
+    pub(super) fn takes_short_parts(&self) -> bool {
+        self.upload().is_some_and(OpenUpload::takes_short_parts)
+    }
+
+    /// Waits for all parts to arrive, but not for a store that hangs. Tells whether all have.
+    pub(super) async fn settle(&mut self) -> bool {
+        let arriving = async {
+            self.flush().await?;
+            while let Some(sent) = self.arrived().await {
+                sent?;
+            }
+            Ok::<_, Error>(())
+        };
+        matches!(timeout(PARTS_DEADLINE, arriving).await, Ok(Ok(())))
+    }
+
+    /// Leaves it open, for whoever knows what [`saved`](Self::saved) tells.
+    pub(super) fn leave(&mut self) {
+        if let State::Open(open) = &mut self.state
+            && let Some(mut upload) = open.upload.take()
+        {
+            upload.leave();
+        }
+        self.state = State::Ended;
     }
 
     /// Whether the store knows nothing of it, so that a single PUT will do.
@@ -73,9 +136,18 @@ impl Multipart {
     }
 
     /// Puts `part` on its way once the window has room.
-    pub(super) async fn send(&mut self, (part, charge): (Vec<Bytes>, Charge)) -> Result<()> {
+    pub(super) async fn send(&mut self, part: (Vec<Bytes>, Charge)) -> Result<()> {
+        self.flush().await?;
+        self.queued = Some(part);
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.queued.is_none() {
+            return Ok(());
+        }
         self.open().await?;
-        let State::Open(OpenMultipart { upload: Some(upload), .. }) = &mut self.state else {
+        let State::Open(OpenMultipart { upload: Some(upload), noted, .. }) = &mut self.state else {
             return Err(Error::Changed);
         };
         while self.in_flight.len() >= upload.window() {
@@ -83,19 +155,23 @@ impl Multipart {
                 sent?;
             }
         }
+        let Some((part, charge)) = self.queued.take() else { return Ok(()) };
         let sending = upload.send(part)?;
         self.in_flight.push(Box::pin(async move {
             let _charge = charge;
             sending.await
         }));
+        if let Some(noted) = noted {
+            noted.refresh();
+        }
         Ok(())
     }
 
     async fn open(&mut self) -> Result<()> {
         self.state = match std::mem::replace(&mut self.state, State::Ended) {
             State::Unknown(destination) => {
-                let opening = open(destination, self.shutdown.clone());
-                State::Opening(self.shutdown.spawn(opening))
+                let opening = open(destination, self.lifetime, Arc::clone(&self.store), self.path.clone());
+                State::Opening(self.store.shutdown.spawn(opening))
             }
             state => state,
         };
@@ -126,6 +202,9 @@ impl Multipart {
         {
             upload.complete(condition).await?;
             open.upload = None;
+            if let Some(noted) = open.noted.take() {
+                noted.forget();
+            }
         }
         self.state = State::Ended;
         Ok(())
@@ -135,7 +214,7 @@ impl Multipart {
     /// the background.
     pub(super) async fn abort(&mut self) {
         if let Some(taking_down) = self.take_down() {
-            let taking_down = self.shutdown.spawn(taking_down);
+            let taking_down = self.store.shutdown.spawn(taking_down);
             // Late is no failure: the task goes on, and draining waits for it.
             let _ = timeout(ABORT_PATIENCE, taking_down).await;
         }
@@ -161,16 +240,30 @@ impl Multipart {
 
 impl Drop for Multipart {
     fn drop(&mut self) {
+        if self.lifetime == Lifetime::Kept && matches!(self.state, State::Open(_)) {
+            self.leave();
+        }
         if let Some(taking_down) = self.take_down()
             && Handle::try_current().is_ok()
         {
-            self.shutdown.spawn(taking_down);
+            self.store.shutdown.spawn(taking_down);
         }
     }
 }
 
-async fn open(destination: Box<dyn Destination>, shutdown: Shutdown) -> Result<OpenMultipart> {
-    Ok(OpenMultipart { upload: Some(destination.open().await?), shutdown })
+async fn open(
+    destination: Box<dyn Destination>,
+    lifetime: Lifetime,
+    store: Arc<Store>,
+    path: StorePath,
+) -> Result<OpenMultipart> {
+    let upload = destination.open(lifetime).await?;
+    let noted = match lifetime {
+        Lifetime::Session => upload.saved().map(|saved| Box::new(Noted::note(&store, &path, saved))),
+        // Whoever keeps it has a record of its own.
+        Lifetime::Kept => None,
+    };
+    Ok(OpenMultipart { upload: Some(upload), noted, shutdown: store.shutdown.clone() })
 }
 
 /// An upload that the store holds open; dropped with one in it, it is aborted.
@@ -178,6 +271,7 @@ async fn open(destination: Box<dyn Destination>, shutdown: Shutdown) -> Result<O
 struct OpenMultipart {
     /// None once it has ended.
     upload: Option<Box<dyn OpenUpload>>,
+    noted: Option<Box<Noted>>,
     shutdown: Shutdown,
 }
 
@@ -190,7 +284,7 @@ impl OpenMultipart {
         let _ = timeout(PARTS_DEADLINE, arriving).await;
         drop(in_flight);
         if let Some(upload) = self.upload.take() {
-            abort(upload).await;
+            abort(upload, self.noted.take()).await;
         }
     }
 }
@@ -200,19 +294,21 @@ impl Drop for OpenMultipart {
         if let Some(upload) = self.upload.take()
             && Handle::try_current().is_ok()
         {
-            self.shutdown.spawn(abort(upload));
+            self.shutdown.spawn(abort(upload, self.noted.take()));
         }
     }
 }
 
-async fn abort(mut upload: Box<dyn OpenUpload>) {
+async fn abort(mut upload: Box<dyn OpenUpload>, noted: Option<Box<Noted>>) {
     match timeout(ABORT_DEADLINE, upload.abort()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "an aborted multipart upload stays in the store until its lifecycle rules end it");
+        Ok(Ok(())) => {
+            if let Some(noted) = noted {
+                noted.forget();
+            }
         }
-        Err(_) => tracing::warn!(
-            "the store did not abort a multipart upload in time; its lifecycle rules must end it"
-        ),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "an aborted multipart upload stays in the store for a day, or until its lifecycle rules end it");
+        }
+        Err(_) => tracing::warn!("the store did not abort a multipart upload in time; it stays for a day"),
     }
 }

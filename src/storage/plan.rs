@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use super::append::{OldBytes, Position};
+use super::append::Position;
 use super::download::Download;
 use super::driver::Condition;
 use super::error::{Error, Result};
+use super::keeper::Keeper;
+use super::kept::Kept;
 use super::path::StorePath;
+use super::source::OldBytes;
 use super::store::Store;
 use super::upload::Upload;
-use crate::data::{Abort, DataConnection};
+use crate::data::{Abort, AbortReason, DataConnection, DataError};
 
 /// What an upload does to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,30 @@ pub enum UploadMode {
     Append,
     /// Replaces what stands from this byte on.
     From(u64),
+    /// Goes on from this byte of what was kept of a broken upload, and touches nothing else.
+    Continue(u64),
+}
+
+impl UploadMode {
+    /// Where it goes on, if it goes on with something.
+    fn position(self) -> Option<Position> {
+        match self {
+            Self::Replace | Self::Create => None,
+            Self::Append => Some(Position::End),
+            Self::From(offset) | Self::Continue(offset) => Some(Position::Offset(offset)),
+        }
+    }
+
+    /// Whether what arrives is kept when it breaks.
+    ///
+    /// Semantics decision: not of an append to a complete file, which is all there or not at all. Who does not look
+    /// before they try again would add the same bytes twice.
+    fn is_kept(self) -> bool {
+        match self {
+            Self::Replace | Self::Create | Self::From(_) => true,
+            Self::Append | Self::Continue(_) => false,
+        }
+    }
 }
 
 /// An upload whose conditions held when it was planned.
@@ -42,7 +69,46 @@ pub struct PlannedDownload {
 impl Store {
     /// Checks that an upload to `path` is possible.
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
-        let upload = Upload::plan(self, path.clone()).await?;
+        let kept = self.kept_at_all(path).await?;
+        match (mode.position(), kept) {
+            (Some(position), Some(kept)) if !self.is_over(&kept) => {
+                Box::pin(self.plan_rest(path, position, &kept)).await
+            }
+            (_, kept) => Box::pin(self.plan_whole(path, mode, kept)).await,
+        }
+    }
+
+    /// An upload that goes on with what was kept.
+    async fn plan_rest(
+        self: &Arc<Self>,
+        path: &StorePath,
+        position: Position,
+        kept: &Kept,
+    ) -> Result<PlannedUpload> {
+        let from = match position {
+            Position::End => kept.len(),
+            Position::Offset(offset) if offset > kept.len() => return Err(Error::OffsetBeyondEnd),
+            // Parts that the store has cannot be read again, nor cut.
+            Position::Offset(offset) if offset < kept.in_parts() => {
+                return Err(Error::OffsetNotKept(kept.in_parts()));
+            }
+            Position::Offset(offset) => offset,
+        };
+        let taken = self.take_up(kept).await?;
+        let condition = taken.condition.clone();
+        let upload = Upload::resume(self, path, taken).await?;
+        let old = self.read_tail(kept, from - kept.in_parts()).await?;
+        Ok(PlannedUpload { upload, old, condition })
+    }
+
+    /// An upload that begins with its first byte, or with those of a complete file.
+    async fn plan_whole(
+        self: &Arc<Self>,
+        path: &StorePath,
+        mode: UploadMode,
+        kept: Option<Kept>,
+    ) -> Result<PlannedUpload> {
+        let mut upload = Upload::plan(self, path.clone()).await?;
         self.check_file_place(path).await?;
         let (old, condition) = match mode {
             UploadMode::Replace => (None, Condition::Any),
@@ -52,7 +118,11 @@ impl Store {
             }
             UploadMode::Append => self.old_bytes(path, Position::End).await?,
             UploadMode::From(offset) => self.old_bytes(path, Position::Offset(offset)).await?,
+            UploadMode::Continue(_) => return Err(Error::AlreadyExists),
         };
+        if let Some(owner) = self.keeps_for().filter(|_| mode.is_kept()) {
+            upload.kept_by(Keeper::new(self, path, owner, &condition, kept));
+        }
         Ok(PlannedUpload { upload, old, condition })
     }
 
@@ -67,15 +137,19 @@ impl Store {
 }
 
 impl PlannedUpload {
-    /// Takes everything from `data` and makes the object appear, or leaves nothing. Returns the bytes taken.
+    /// Takes everything from `data` and makes the object appear, or leaves nothing but what is kept for its uploader.
+    /// Returns the bytes taken.
     ///
     /// `abort` is heeded until the client's last byte is here; after that the store decides.
     pub async fn run(mut self, mut data: Box<dyn DataConnection>, abort: &Abort) -> Result<u64> {
         let (upload, old) = (&mut self.upload, &mut self.old);
+        let mut ready = false;
         let filling = async {
+            upload.begin().await;
             if let Some(old) = old {
                 upload.fill(old).await?;
             }
+            ready = true;
             let kept = upload.total();
             upload.fill(&mut data).await?;
             Ok(upload.total() - kept)
@@ -87,10 +161,26 @@ impl PlannedUpload {
             }
             Err(error) => {
                 data.reset();
-                self.upload.abort().await;
+                match (is_break(&error, abort), ready) {
+                    (true, true) => Box::pin(self.upload.suspend()).await,
+                    // What was kept before is kept still.
+                    (true, false) => drop(self.upload),
+                    (false, _) => Box::pin(self.upload.abort()).await,
+                }
                 Err(error)
             }
         }
+    }
+}
+
+/// Whether an upload ended because the client, its line or the gateway went away.
+///
+/// Semantics decision: who asks to abort wants nothing kept.
+fn is_break(error: &Error, abort: &Abort) -> bool {
+    match error {
+        Error::Data(DataError::Lost(_) | DataError::Stalled(_) | DataError::ControlLost) => true,
+        Error::Data(DataError::Aborted) => abort.reason() == Some(AbortReason::Shutdown),
+        _ => false,
     }
 }
 

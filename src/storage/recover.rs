@@ -21,8 +21,8 @@ const MOST: usize = 1000;
 impl Store {
     /// Finishes or undoes every rename of a directory that was left in order, or that nobody has worked on for
     /// `older_than`: [`RENAME_ABANDONED`] or more, unless it is known that nobody else is alive. The clocks of this machine
-    /// and of the store are compared.
-    pub async fn recover_renames(&self, older_than: Duration) -> Result<()> {
+    /// and of the store are compared. Returns how many.
+    pub async fn recover_renames(&self, older_than: Duration) -> Result<u64> {
         let mut records = Vec::new();
         // The listing is not to change while it is read.
         self.each_record(Kind::Rename, |record| {
@@ -32,18 +32,23 @@ impl Store {
             Box::pin(std::future::ready(()))
         })
         .await?;
+        let mut recovered = 0;
         for record in records {
             let name = record.name.clone();
-            if let Err(error) = self.recover_rename(record, older_than).await {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    name,
-                    error,
-                    "an unfinished rename of a directory waits for the next clean-up"
-                );
+            match self.recover_rename(record, older_than).await {
+                Ok(true) => recovered += 1,
+                Ok(false) => {}
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(
+                        name,
+                        error,
+                        "an unfinished rename of a directory waits for the next clean-up"
+                    );
+                }
             }
         }
-        Ok(())
+        Ok(recovered)
     }
 
     /// Removes what uploads of processes that died have left beside the files, if nobody has written to it for
@@ -52,10 +57,11 @@ impl Store {
         self.whole.sweep(older_than).await
     }
 
-    async fn recover_rename(&self, record: Record, older_than: Duration) -> Result<()> {
+    /// Whether it was there to be recovered.
+    async fn recover_rename(&self, record: Record, older_than: Duration) -> Result<bool> {
         let abandoned = record.written.is_some_and(|written| age(written) >= older_than);
         let Some(relocation) = Relocation::take_over(self, &record.name, abandoned).await? else {
-            return Ok(());
+            return Ok(false);
         };
         let (from, to) = (relocation.from.to_string(), relocation.to.to_string());
         match relocation.phase() {
@@ -68,7 +74,7 @@ impl Store {
                 tracing::warn!(from, to, "finished an unfinished rename of a directory");
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -232,7 +232,7 @@ mod tests {
 
     fn meta(size: u64, modified: i64) -> Meta {
         let modified = DateTime::from_timestamp_millis(modified);
-        Meta { size, modified, version: None, mark: None }
+        Meta { size, modified, version: None, mark: None, checksum: None }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One configured store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::budget::Budget;
 use super::driver::{Condition, Driver, Meta};
@@ -27,6 +28,10 @@ pub struct Store {
     pub(super) check_parents: bool,
     /// Instead of the driver's own limit.
     pub(super) largest_copy: Option<u64>,
+    /// How long what arrived of a broken upload is kept; zero keeps nothing.
+    pub(super) resume_window: Duration,
+    /// Whose uploads these are. Nothing is kept of an upload that is nobody's.
+    pub(super) owner: Option<Arc<str>>,
     pub(super) budget: Arc<Budget>,
     pub(super) shutdown: Shutdown,
 }
@@ -70,6 +75,12 @@ impl Store {
         Self { largest_copy: Some(bytes), ..self.clone() }
     }
 
+    /// The same store, as `owner` uses it: what is kept of broken uploads is theirs alone.
+    #[must_use]
+    pub fn owned_by(&self, owner: &str) -> Self {
+        Self { owner: Some(owner.into()), ..self.clone() }
+    }
+
     /// Sees that the store answers.
     pub async fn probe(&self) -> Result<()> {
         self.driver.probe(&self.root).await
@@ -77,9 +88,17 @@ impl Store {
 
     /// Deletes the file at `path`.
     pub async fn delete(&self, path: &StorePath) -> Result<()> {
+        // Semantics decision: who deletes a name gives up what was kept of their upload to it as well.
+        let given_up = match Box::pin(self.give_up(path)).await {
+            // A session that is at it makes its own file; the one that is complete goes.
+            Err(Error::Busy) => None,
+            given_up => Some(given_up?),
+        };
         // Deleting what is not there succeeds on S3; the client is to hear 550.
         match self.driver.head(path).await {
             Ok(_) => self.take_away(path).await,
+            Err(Error::NotFound) if given_up == Some(true) => Ok(()),
+            Err(Error::NotFound) if given_up.is_none() => Err(Error::Busy),
             Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
             Err(error) => Err(error),
         }

@@ -73,6 +73,8 @@ impl Stores {
                         overwrite: config.overwrite,
                         check_parents: config.check_parents,
                         largest_copy: None,
+                        resume_window: config.resume_window,
+                        owner: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),
                     };
@@ -132,24 +134,32 @@ impl Backend {
         let Shared { transfer, budget, shutdown } = *shared;
         Ok(match self {
             Self::S3(client) => {
-                Arc::new(Bucket::new(client.clone(), client, Names::Any, transfer, budget, shutdown))
+                Arc::new(Bucket::new(client.clone(), client, Names::Any, config, transfer, budget, shutdown))
             }
             Self::Gcs(client) => {
-                Arc::new(Bucket::new(client.clone(), client, Names::Gcs, transfer, budget, shutdown))
+                Arc::new(Bucket::new(client.clone(), client, Names::Gcs, config, transfer, budget, shutdown))
             }
             Self::StreamedGcs(client, uploads) => {
-                let bucket = Bucket::new(client.clone(), client, Names::Gcs, transfer, budget, shutdown);
+                let bucket =
+                    Bucket::new(client.clone(), client, Names::Gcs, config, transfer, budget, shutdown);
                 Arc::new(StreamedBucket::new(bucket, *uploads, shutdown))
             }
-            Self::Azure(client) => {
-                Arc::new(Bucket::new(client.clone(), client, Names::Azure, transfer, budget, shutdown))
-            }
+            Self::Azure(client) => Arc::new(Bucket::new(
+                client.clone(),
+                client,
+                Names::Azure,
+                config,
+                transfer,
+                budget,
+                shutdown,
+            )),
             Self::Memory => {
                 let objects = InMemory::new();
                 Arc::new(Bucket::new(
                     objects.clone(),
                     OnePage(objects),
                     Names::Any,
+                    config,
                     transfer,
                     budget,
                     shutdown,
@@ -301,20 +311,10 @@ fn error_at(name: &str, key: &str, message: impl Into<String>) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::StoreDriver;
 
     fn store(url: &str, options: &[(&str, &str)]) -> BTreeMap<String, StoreConfig> {
-        let config = StoreConfig {
-            url: url.parse().expect("a URL"),
-            directory_marker: ".keep".into(),
-            overwrite: true,
-            check_parents: false,
-            driver: StoreDriver::ObjectStore,
-            fsync: false,
-            equal_parts: false,
-            resume_window: Duration::ZERO,
-            options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
-        };
+        let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+        let config = StoreConfig { options, ..StoreConfig::at(url.parse().expect("a URL")) };
         BTreeMap::from([("landing".to_owned(), config)])
     }
 

@@ -1,36 +1,29 @@
 //! One upload: up to one part in memory; a single PUT when the body ends within it, else an upload in parts with a
 //! bounded window. Nothing is visible before [`Upload::commit`] has succeeded.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use async_trait::async_trait;
+use tokio::time::timeout;
 
 use super::budget::LARGEST_BUFFER;
-use super::driver::Condition;
-use super::error::Result;
+use super::driver::{Condition, Lifetime};
+use super::error::{Error, Result};
+use super::keeper::Keeper;
+use super::kept::Kept;
 use super::multipart::Multipart;
 use super::part::Part;
 use super::path::StorePath;
+use super::source::Source;
 use super::store::Store;
-use crate::data::DataConnection;
 
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
 /// about twice what it sent.
 const FIRST_BUFFER: usize = 8 * 1024;
 
-/// Where an upload's bytes come from.
-#[async_trait]
-pub(super) trait Source: Send {
-    /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses nothing.
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize>;
-}
-
-#[async_trait]
-impl Source for Box<dyn DataConnection> {
-    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        Ok(self.as_mut().read(buffer).await?)
-    }
-}
+/// How long whoever keeps what arrived waits for the store.
+const KEEPING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// An upload in progress. Dropping it aborts it in the background.
 #[derive(Debug)]
@@ -40,19 +33,64 @@ pub(super) struct Upload {
     part: Part,
     total: u64,
     multipart: Multipart,
+    /// None if nothing is kept when it breaks.
+    keeper: Option<Box<Keeper>>,
 }
 
 impl Upload {
     /// An upload to `path` that has not touched the store yet. Fails if `path` cannot become a file.
     pub(super) async fn plan(store: &Arc<Store>, path: StorePath) -> Result<Self> {
-        let destination = store.driver.destination(&path).await?;
+        let mut destination = store.driver.destination(&path).await?;
+        destination.describe(store.owner.as_deref());
         Ok(Self {
             part: Part::new(&store.budget),
-            multipart: Multipart::new(destination, &store.shutdown),
+            multipart: Multipart::new(store, &path, destination),
             store: Arc::clone(store),
             path,
             total: 0,
+            keeper: None,
         })
+    }
+
+    /// The upload to `path` that `kept`, which was taken up, is of, from the end of its parts on.
+    pub(super) async fn resume(store: &Arc<Store>, path: &StorePath, kept: Kept) -> Result<Self> {
+        let total = kept.in_parts();
+        let upload = kept.upload.clone();
+        // Made first: if the rest fails, others may take it up.
+        let keeper = Keeper::resuming(store, path, kept);
+        let mut resumed = match upload {
+            Some(saved) => {
+                let open = store.driver.reopen(path, &saved).await?;
+                Self {
+                    part: Part::new(&store.budget),
+                    multipart: Multipart::reopened(store, path, open),
+                    store: Arc::clone(store),
+                    path: path.clone(),
+                    total,
+                    keeper: None,
+                }
+            }
+            None => Self::plan(store, path.clone()).await?,
+        };
+        resumed.kept_by(keeper);
+        Ok(resumed)
+    }
+
+    /// From now on `keeper` keeps what has arrived.
+    pub(super) fn kept_by(&mut self, keeper: Keeper) {
+        self.multipart.lasts(Lifetime::Kept);
+        self.keeper = Some(Box::new(keeper));
+    }
+
+    /// It begins now, and cannot be refused any more.
+    pub(super) async fn begin(&mut self) {
+        // Seldom, and large.
+        if let Some(keeper) = &mut self.keeper
+            && !Box::pin(keeper.begin()).await
+        {
+            self.keeper = None;
+            self.multipart.lasts(Lifetime::Session);
+        }
     }
 
     /// Bytes taken so far.
@@ -79,6 +117,10 @@ impl Upload {
                     sent?;
                     continue;
                 }
+                () = due(self.keeper.as_deref()) => {
+                    self.progress();
+                    continue;
+                }
             };
             if read == 0 {
                 return Ok(());
@@ -95,7 +137,7 @@ impl Upload {
         if !next.try_extend(FIRST_BUFFER) {
             return Ok(false);
         }
-        let read = source.read(next.room()).await?;
+        let read = renewing(&mut self.keeper, source.read(next.room())).await?;
         if read == 0 {
             return Ok(true);
         }
@@ -112,6 +154,8 @@ impl Upload {
         let result = self.finish(condition).await;
         if result.is_err() {
             self.abort().await;
+        } else {
+            self.end_keeping().await;
         }
         result
     }
@@ -124,8 +168,11 @@ impl Upload {
         if self.part.len() > 0 {
             self.send_part().await?;
         }
-        while let Some(sent) = self.multipart.arrived().await {
+        while let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await {
             sent?;
+        }
+        if let Some(keeper) = &mut self.keeper {
+            Box::pin(keeper.require_hold()).await?;
         }
         // Not every store can make the end of a multipart upload conditional, so this is checked last of all.
         self.store.require(&self.path, condition).await?;
@@ -134,7 +181,68 @@ impl Upload {
 
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs.
     pub(super) async fn abort(mut self) {
+        if self.keeper.as_ref().is_some_and(|keeper| keeper.is_taken()) {
+            self.multipart.leave();
+        }
         self.multipart.abort().await;
+        self.end_keeping().await;
+    }
+
+    /// Removes what was kept. Waits for that, since the client may ask for the size next, but not for a store that hangs.
+    async fn end_keeping(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            let ending = self.store.shutdown.spawn(keeper.end());
+            // Late is no failure: the task goes on, and draining waits for it.
+            let _ = timeout(KEEPING_PATIENCE, ending).await;
+        }
+    }
+
+    /// Keeps what has arrived, if somebody keeps it; else leaves nothing. Waits for that, but not for a store that hangs.
+    pub(super) async fn suspend(mut self) {
+        if self.keeper.is_none() || self.total == 0 {
+            return self.abort().await;
+        }
+        let store = Arc::clone(&self.store);
+        let keeping = store.shutdown.spawn(async move {
+            let Some(mut keeper) = self.keeper.take() else { return };
+            if let Err(error) = self.keep(&mut keeper).await {
+                tracing::warn!(path = %self.path, %error, "what arrived of an upload is not kept");
+                // Others can go on with what a record tells of; it stays as it is.
+                if !keeper.has_record() && !keeper.is_taken() {
+                    self.multipart.abort().await;
+                }
+            }
+        });
+        // Late is no failure: the task goes on, and draining waits for it.
+        let _ = timeout(KEEPING_PATIENCE, keeping).await;
+    }
+
+    async fn keep(&mut self, keeper: &mut Keeper) -> Result<()> {
+        if self.multipart.is_unknown() {
+            let (tail, _charge) = self.part.take();
+            return keeper.suspend(None, tail).await;
+        }
+        // Opens it if that is what it was at.
+        let mut whole = self.multipart.settle().await;
+        if whole && self.multipart.takes_short_parts() && self.part.len() > 0 {
+            self.multipart.send(self.part.take()).await?;
+            whole = self.multipart.settle().await;
+        }
+        let saved = self.multipart.saved().ok_or(Error::Changed)?;
+        let (tail, _charge) = self.part.take();
+        let size: usize = tail.iter().map(bytes::Bytes::len).sum();
+        // What has been lost on the way leaves a gap, and nothing after that is of use.
+        let tail = if whole && saved.len() + size as u64 == self.total { tail } else { Vec::new() };
+        keeper.suspend(Some(saved), tail).await?;
+        self.multipart.leave();
+        Ok(())
+    }
+
+    /// Writes down what has arrived.
+    fn progress(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.progress(self.multipart.saved());
+        }
     }
 
     /// Room in the current buffer, charged to the budget.
@@ -147,8 +255,8 @@ impl Upload {
         let size = grown.clamp(FIRST_BUFFER, LARGEST_BUFFER).min(left);
         // More parts than one are taken only from what is free: who has a part on its way waits for that one.
         while !self.part.try_extend(size) {
-            let Some(sent) = self.multipart.arrived().await else {
-                self.part.extend(size).await;
+            let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await else {
+                renewing(&mut self.keeper, self.part.extend(size)).await;
                 break;
             };
             sent?;
@@ -158,6 +266,32 @@ impl Upload {
 
     /// Puts the part on its way once the window has room.
     async fn send_part(&mut self) -> Result<()> {
-        self.multipart.send(self.part.take()).await
+        renewing(&mut self.keeper, self.multipart.send(self.part.take())).await?;
+        self.progress();
+        Ok(())
+    }
+}
+
+/// Waits for `work`, which may take longer than others wait for a session that is not heard of.
+async fn renewing<T>(keeper: &mut Option<Box<Keeper>>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = due(keeper.as_deref()) => {
+                if let Some(keeper) = keeper {
+                    keeper.progress(None);
+                }
+            }
+        }
+    }
+}
+
+/// Resolves when progress is to be written down.
+async fn due(keeper: Option<&Keeper>) {
+    match keeper {
+        Some(keeper) => keeper.due().await,
+        None => std::future::pending().await,
     }
 }

@@ -40,10 +40,12 @@ const NARROWER: &[(&str, &[&str])] = &[
 /// Crates, and parts of crates, that only these modules may name, so that one module can follow or replace them. No
 /// owner: not used yet.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("aws_lc_rs", &["storage"]),
     ("axum", &["http"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
     ("libunftp", &["control"]),
+    ("mime_guess", &["storage"]),
     ("object_store", &["storage"]),
     ("password_auth", &["hashes"]),
     ("prometheus", &["metrics"]),

@@ -36,9 +36,22 @@ enum Place {
     Endpoint { url: String, driver: StoreDriver, options: BTreeMap<String, SecretString> },
 }
 
+/// What differs between gateways to one place.
+#[derive(Clone, Copy)]
+struct Settings {
+    memory: u64,
+    resume_window: Duration,
+    storage_class: &'static str,
+    tag: Option<(&'static str, &'static str)>,
+}
+
+const SETTINGS: Settings =
+    Settings { memory: MEMORY, resume_window: Duration::ZERO, storage_class: "", tag: None };
+
 /// A store, and the directory in it that a case has for itself.
 pub(crate) struct Fixture {
     place: Arc<Place>,
+    settings: Settings,
     stores: Stores,
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
@@ -50,34 +63,34 @@ pub(crate) type Entries = BTreeMap<String, Option<u64>>;
 
 impl Fixture {
     pub(crate) async fn on_memory() -> Option<Self> {
-        std::future::ready(Some(Self::open(Arc::new(Place::Memory), MEMORY, ""))).await
+        std::future::ready(Some(Self::open(Arc::new(Place::Memory), SETTINGS, ""))).await
     }
 
     pub(crate) async fn on_local() -> Option<Self> {
         let folder = TempDir::new().expect("a temporary folder");
-        std::future::ready(Some(Self::open(Arc::new(Place::Local(folder)), MEMORY, ""))).await
+        std::future::ready(Some(Self::open(Arc::new(Place::Local(folder)), SETTINGS, ""))).await
     }
 
     /// `s3s-fs`.
     pub(crate) async fn on_s3() -> Option<Self> {
-        Some(Self::open(Arc::new(Place::S3(Server::folder().await)), MEMORY, ""))
+        Some(Self::open(Arc::new(Place::S3(Server::folder().await)), SETTINGS, ""))
     }
 
     /// An S3 server with flat keys.
     pub(crate) async fn on_s3_flat() -> Option<Self> {
-        Some(Self::open(Arc::new(Place::S3(Server::flat().await)), MEMORY, ""))
+        Some(Self::open(Arc::new(Place::S3(Server::flat().await)), SETTINGS, ""))
     }
 
     /// Google Cloud Storage.
     pub(crate) async fn on_gcs() -> Option<Self> {
         let place = Place::Gcs(GcsServer::start().await, StoreDriver::ObjectStore);
-        Some(Self::open(Arc::new(place), MEMORY, ""))
+        Some(Self::open(Arc::new(place), SETTINGS, ""))
     }
 
     /// The same through `unftp-sbe-gcs`.
     pub(crate) async fn on_gcs_streamed() -> Option<Self> {
         let place = Place::Gcs(GcsServer::start().await, StoreDriver::UnftpSbeGcs);
-        Some(Self::open(Arc::new(place), MEMORY, ""))
+        Some(Self::open(Arc::new(place), SETTINGS, ""))
     }
 
     /// The endpoint that the environment names, if it names one.
@@ -104,40 +117,43 @@ impl Fixture {
         };
         let place = Place::Endpoint { url, driver, options: options.collect() };
         let home = format!("conformance-{:016x}", rand::random::<u64>());
-        std::future::ready(Some(Self::open(Arc::new(place), MEMORY, &home))).await
+        std::future::ready(Some(Self::open(Arc::new(place), SETTINGS, &home))).await
     }
 
-    fn open(place: Arc<Place>, memory: u64, home: &str) -> Self {
+    fn open(place: Arc<Place>, settings: Settings, home: &str) -> Self {
         let (url, options) = place.address();
-        Self::connect(place, memory, home, &url, options)
+        Self::connect(place, settings, home, &url, options)
     }
 
     fn connect(
         place: Arc<Place>,
-        memory: u64,
+        settings: Settings,
         home: &str,
         url: &str,
         options: BTreeMap<String, SecretString>,
     ) -> Self {
-        let config = Self::config(place.driver(), url, options);
-        Self::connect_as(place, memory, home, config)
+        let config = Self::config(&place, settings, url, options);
+        Self::connect_as(place, settings, home, config)
     }
 
-    fn config(driver: StoreDriver, url: &str, options: BTreeMap<String, SecretString>) -> StoreConfig {
+    fn config(
+        place: &Place,
+        settings: Settings,
+        url: &str,
+        options: BTreeMap<String, SecretString>,
+    ) -> StoreConfig {
         StoreConfig {
-            url: url.parse().expect("a URL"),
-            directory_marker: ".keep".to_owned(),
-            overwrite: true,
-            check_parents: false,
-            driver,
-            fsync: false,
-            equal_parts: false,
-            resume_window: Duration::ZERO,
+            driver: place.driver(),
+            resume_window: settings.resume_window,
+            storage_class: settings.storage_class.to_owned(),
+            tags: settings.tag.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             options,
+            ..StoreConfig::at(url.parse().expect("a URL"))
         }
     }
 
-    fn connect_as(place: Arc<Place>, memory: u64, home: &str, config: StoreConfig) -> Self {
+    fn connect_as(place: Arc<Place>, settings: Settings, home: &str, config: StoreConfig) -> Self {
+        let memory = settings.memory;
         let transfer =
             TransferConfig { memory, part_size: PART as u64, upload_concurrency: 4, download_concurrency: 4 };
         let metrics = Arc::new(Metrics::new([NAME], []));
@@ -146,20 +162,70 @@ impl Fixture {
         let configured = BTreeMap::from([(NAME.to_owned(), config)]);
         let stores =
             Stores::build(&configured, &transfer, &budget, &metrics, &shutdown).expect("right options");
-        Self { place, stores, metrics, shutdown, home: home.to_owned() }
+        Self { place, settings, stores, metrics, shutdown, home: home.to_owned() }
+    }
+
+    /// The same place through a gateway that keeps what arrived of broken uploads for so long. In memory it is another
+    /// place.
+    pub(crate) fn keeping(&self, resume_window: Duration) -> Self {
+        Self::open(Arc::clone(&self.place), Settings { resume_window, ..self.settings }, &self.home)
+    }
+
+    /// The same place through a gateway that wants this storage class and tag on its uploads.
+    pub(crate) fn labelling(&self, storage_class: &'static str, tag: (&'static str, &'static str)) -> Self {
+        let settings = Settings { storage_class, tag: Some(tag), ..self.settings };
+        Self::open(Arc::clone(&self.place), settings, &self.home)
+    }
+
+    /// The same place through another gateway of the same kind. In memory it is the same gateway.
+    pub(crate) fn replica(&self) -> Self {
+        let replica = Self::open(Arc::clone(&self.place), self.settings, &self.home);
+        match *self.place {
+            Place::Memory => Self {
+                stores: self.stores.clone(),
+                metrics: Arc::clone(&self.metrics),
+                shutdown: self.shutdown.clone(),
+                ..replica
+            },
+            _ => replica,
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The records that the gateway has in the store, each as its kind and name.
+    pub(crate) async fn records(&self) -> Vec<String> {
+        let hidden = self.store().root().join(".bucketport").expect("a plain name");
+        let mut folders = vec![String::new()];
+        let mut records = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let path = hidden.join(folder.trim_end_matches('/')).expect("listed");
+            let Ok(Listed::Directory(mut listing)) = self.store().list(&path).await else { continue };
+            while let Some(page) = listing.next_page().await.expect("a listing") {
+                for entry in page {
+                    match entry.kind {
+                        EntryKind::Directory => folders.push(format!("{folder}{}/", entry.name)),
+                        EntryKind::File { .. } => records.push(format!("{folder}{}", entry.name)),
+                    }
+                }
+            }
+        }
+        records
     }
 
     /// The same place through a gateway that has only `memory` bytes for transfers. In memory it is another place.
     pub(crate) fn with_memory(&self, memory: u64) -> Self {
-        Self::open(Arc::clone(&self.place), memory, &self.home)
+        Self::open(Arc::clone(&self.place), Settings { memory, ..self.settings }, &self.home)
     }
 
     /// The same place with another configuration. In memory it is another place.
     pub(crate) fn with(&self, change: impl FnOnce(&mut StoreConfig)) -> Self {
         let (url, options) = self.place.address();
-        let mut config = Self::config(self.place.driver(), &url, options);
+        let mut config = Self::config(&self.place, self.settings, &url, options);
         change(&mut config);
-        Self::connect_as(Arc::clone(&self.place), MEMORY, &self.home, config)
+        Self::connect_as(Arc::clone(&self.place), self.settings, &self.home, config)
     }
 
     /// The same place through another gateway.
@@ -172,35 +238,16 @@ impl Fixture {
         self.shutdown.stop_now();
     }
 
-    /// How many records the gateway keeps of its own.
-    pub(crate) async fn records(&self) -> usize {
-        let mut folders = vec![self.store().root().join(".bucketport").expect("a plain name")];
-        let mut records = 0;
-        while let Some(folder) = folders.pop() {
-            let listed = self.store().list(&folder).await;
-            let Ok(Listed::Directory(mut listing)) = listed else { continue };
-            while let Some(page) = listing.next_page().await.expect("it answers") {
-                for entry in page {
-                    match entry.kind {
-                        EntryKind::Directory => folders.push(folder.join(&entry.name).expect("listed")),
-                        EntryKind::File { .. } => records += 1,
-                    }
-                }
-            }
-        }
-        records
-    }
-
     /// Fails if any is left.
     pub(crate) async fn assert_no_records(&self) {
-        assert_eq!(self.records().await, 0, "records stay");
+        assert_eq!(self.records().await, [""; 0], "records stay");
     }
 
     /// The same place with one more option.
     pub(crate) fn with_option(&self, key: &str, value: &str) -> Self {
         let (url, mut options) = self.place.address();
         options.insert(key.to_owned(), value.into());
-        Self::connect(Arc::clone(&self.place), MEMORY, &self.home, &url, options)
+        Self::connect(Arc::clone(&self.place), self.settings, &self.home, &url, options)
     }
 
     pub(crate) fn store(&self) -> &Arc<Store> {
@@ -355,6 +402,16 @@ impl Fixture {
                 assert_eq!(self.open_uploads(), 0, "multipart uploads stay open");
             }
         }
+        // Another gateway may be at it still.
+        let mut records = self.records().await;
+        for _ in 0..500 {
+            if records.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            records = self.records().await;
+        }
+        assert_eq!(records, [""; 0], "records of what has ended");
         // A request that was given up frees its memory when its task has ended.
         for _ in 0..500 {
             if self.held() == "0" {

@@ -40,13 +40,22 @@ struct Stored {
     bytes: Bytes,
     etag: String,
     modified: SystemTime,
-    metadata: Option<Metadata>,
+    labels: Labels,
+}
+
+/// What an object has beside its bytes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) storage_class: Option<String>,
+    pub(crate) tags: Option<String>,
 }
 
 /// A multipart upload.
 struct Open {
     parts: BTreeMap<i32, Bytes>,
-    metadata: Option<Metadata>,
+    labels: Labels,
 }
 
 impl FlatBucket {
@@ -57,7 +66,21 @@ impl FlatBucket {
 
     /// Puts an object there as another tool would, under any key.
     pub(crate) fn plant(&self, key: &str, bytes: &'static [u8]) {
-        self.state().put(key, Bytes::from_static(bytes), None);
+        self.state().put(key, Bytes::from_static(bytes), Labels::default());
+    }
+
+    /// What an object has beside its bytes.
+    pub(crate) fn labels(&self, key: &str) -> Labels {
+        self.state().objects.get(key).expect("it is there").labels.clone()
+    }
+
+    /// Changes a byte of an object, as a failing disk would.
+    pub(crate) fn damage(&self, key: &str) {
+        let mut state = self.state();
+        let stored = state.objects.get_mut(key).expect("it is there");
+        let mut bytes = stored.bytes.to_vec();
+        *bytes.last_mut().expect("not empty") ^= 1;
+        stored.bytes = bytes.into();
     }
 
     /// Takes one away as another tool would.
@@ -80,10 +103,10 @@ impl FlatBucket {
 }
 
 impl State {
-    fn put(&mut self, key: &str, bytes: Bytes, metadata: Option<Metadata>) -> String {
+    fn put(&mut self, key: &str, bytes: Bytes, labels: Labels) -> String {
         self.versions += 1;
         let etag = format!("version-{}", self.versions);
-        let stored = Stored { bytes, etag: etag.clone(), modified: SystemTime::now(), metadata };
+        let stored = Stored { bytes, etag: etag.clone(), modified: SystemTime::now(), labels };
         self.objects.insert(key.to_owned(), stored);
         etag
     }
@@ -128,9 +151,15 @@ impl S3 for FlatBucket {
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let input = request.input;
         let bytes = collect(input.body).await?;
+        let labels = Labels {
+            metadata: input.metadata,
+            content_type: input.content_type,
+            storage_class: input.storage_class.map(|class| class.as_str().to_owned()),
+            tags: input.tagging,
+        };
         let mut state = self.state();
         state.require(&input.key, input.if_match.as_ref(), input.if_none_match.as_ref())?;
-        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes, input.metadata)));
+        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes, labels)));
         Ok(S3Response::new(PutObjectOutput { e_tag, ..Default::default() }))
     }
 
@@ -156,7 +185,7 @@ impl S3 for FlatBucket {
             content_range,
             e_tag: Some(ETag::Strong(stored.etag)),
             last_modified: Some(Timestamp::from(stored.modified)),
-            metadata: stored.metadata,
+            metadata: stored.labels.metadata,
             ..Default::default()
         };
         Ok(S3Response::new(output))
@@ -171,7 +200,7 @@ impl S3 for FlatBucket {
             content_length: length(&stored.bytes),
             e_tag: Some(ETag::Strong(stored.etag)),
             last_modified: Some(Timestamp::from(stored.modified)),
-            metadata: stored.metadata,
+            metadata: stored.labels.metadata,
             ..Default::default()
         };
         Ok(S3Response::new(output))
@@ -208,7 +237,7 @@ impl S3 for FlatBucket {
         let mut state = self.state();
         state.require(source, input.copy_source_if_match.as_ref(), None)?;
         let stored = state.find(source)?;
-        let e_tag = Some(ETag::Strong(state.put(&input.key, stored.bytes, stored.metadata)));
+        let e_tag = Some(ETag::Strong(state.put(&input.key, stored.bytes, stored.labels)));
         let copy_object_result = CopyObjectResult {
             e_tag,
             last_modified: Some(Timestamp::from(SystemTime::now())),
@@ -277,7 +306,14 @@ impl S3 for FlatBucket {
         let mut state = self.state();
         state.versions += 1;
         let upload_id = format!("upload-{}", state.versions);
-        let open = Open { parts: BTreeMap::new(), metadata: request.input.metadata };
+        let input = &request.input;
+        let labels = Labels {
+            metadata: input.metadata.clone(),
+            content_type: input.content_type.clone(),
+            storage_class: input.storage_class.as_ref().map(|class| class.as_str().to_owned()),
+            tags: input.tagging.clone(),
+        };
+        let open = Open { parts: BTreeMap::new(), labels };
         state.uploads.insert(upload_id.clone(), open);
         let output = CreateMultipartUploadOutput {
             bucket: Some(request.input.bucket),
@@ -319,8 +355,8 @@ impl S3 for FlatBucket {
             }
             bytes.extend_from_slice(part);
         }
-        let metadata = state.uploads.remove(&input.upload_id).and_then(|open| open.metadata);
-        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes.freeze(), metadata)));
+        let labels = state.uploads.remove(&input.upload_id).map(|open| open.labels).unwrap_or_default();
+        let e_tag = Some(ETag::Strong(state.put(&input.key, bytes.freeze(), labels)));
         let output = CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),

@@ -81,7 +81,9 @@ impl Model {
                     UploadMode::Create if old.is_some() => return Err("AlreadyExists"),
                     UploadMode::Replace | UploadMode::Create => 0,
                     UploadMode::Append => old.map_or(0, Vec::len),
-                    UploadMode::From(offset) => usize::try_from(*offset).expect("small"),
+                    UploadMode::From(offset) | UploadMode::Continue(offset) => {
+                        usize::try_from(*offset).expect("small")
+                    }
                 };
                 if kept > old.map_or(0, Vec::len) {
                     return Err("OffsetBeyondEnd");

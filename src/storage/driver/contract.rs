@@ -18,6 +18,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::storage::budget::Charge;
+use crate::storage::checksum::Checksum;
 use crate::storage::entry::Entry;
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -43,6 +44,12 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
 
     /// Where an upload to `path` will go. Refuses what can be refused without a request.
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>>;
+
+    /// Takes up an upload to `path` that another session, perhaps of another process, has left open.
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>>;
+
+    /// Leaves nothing of an upload to `path` that nobody goes on with. It may have ended already.
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()>;
 
     /// Deletes the file at `path`.
     async fn delete(&self, path: &StorePath) -> Result<()>;
@@ -91,12 +98,16 @@ pub(in crate::storage) trait Destination: Debug + Send {
     /// bytes are its first part.
     fn first_part(&self) -> usize;
 
+    /// It is a file of this uploader, if of anybody's, and not an object of the gateway's own. A store that can says so on
+    /// the object, and what else the configuration wants on files.
+    fn describe(&mut self, uploader: Option<&str>);
+
     /// Makes the object appear, whole. `condition` has just been seen to hold; a store that can makes it part of the
     /// request, so that it holds against a rival too. The caller waits for the end.
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()>;
 
     /// Begins an upload in parts.
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>>;
+    async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>>;
 }
 
 /// An upload in parts, which the store holds open until it is completed or aborted.
@@ -117,6 +128,53 @@ pub(in crate::storage) trait OpenUpload: Debug + Send {
 
     /// Leaves nothing of it.
     async fn abort(&mut self) -> Result<()>;
+
+    /// What others need to know to go on with it or to abort it; none if it ends with this process, or by itself.
+    fn saved(&self) -> Option<Saved>;
+
+    /// Whether a part that is not the last one may be of any size.
+    fn takes_short_parts(&self) -> bool;
+
+    /// Leaves it open, for whoever knows what [`saved`](Self::saved) tells.
+    fn leave(&mut self);
+}
+
+/// For how long an upload in parts may stay open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::storage) enum Lifetime {
+    /// As long as whoever began it.
+    Session,
+    /// Longer: somebody may come and go on with it.
+    Kept,
+}
+
+/// An open upload as it is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::storage) struct Saved {
+    /// What the store calls it.
+    pub(in crate::storage) id: String,
+    /// What marks its object as this upload's, if anything does.
+    pub(in crate::storage) mark: Option<String>,
+    /// What has arrived, from the first byte on, without a gap.
+    pub(in crate::storage) parts: Vec<SavedPart>,
+    /// How many directories were made for it, the lowest first.
+    pub(in crate::storage) directories: usize,
+}
+
+/// A part that has arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::storage) struct SavedPart {
+    /// What the store calls it.
+    pub(in crate::storage) id: String,
+    /// Its bytes.
+    pub(in crate::storage) size: u64,
+}
+
+impl Saved {
+    /// How many bytes have arrived.
+    pub(in crate::storage) fn len(&self) -> u64 {
+        self.parts.iter().map(|part| part.size).sum()
+    }
 }
 
 /// The answer to a part that was sent.
@@ -162,7 +220,7 @@ pub(in crate::storage) struct Chunk {
 }
 
 /// What the store says of a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::storage) struct Meta {
     pub(in crate::storage) size: u64,
     /// None if the store does not tell.
@@ -171,6 +229,9 @@ pub(in crate::storage) struct Meta {
     pub(in crate::storage) version: Option<Version>,
     /// The mark of the upload that wrote it, which its copies have as well. None if the store keeps none, or has not said.
     pub(in crate::storage) mark: Option<Mark>,
+    /// What the content was when it was uploaded, if that was kept.
+    #[serde(skip)]
+    pub(in crate::storage) checksum: Option<Checksum>,
 }
 
 impl Meta {
@@ -188,7 +249,7 @@ impl Meta {
 }
 
 /// Tells an upload from every other.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::storage) struct Mark(pub(in crate::storage::driver) String);
 
 /// What the store says of a directory.
@@ -263,7 +324,7 @@ pub(in crate::storage) struct Ranges {
 }
 
 /// What must hold of the target when an upload is made to appear.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::storage) enum Condition {
     /// Whatever is there is replaced.
     Any,

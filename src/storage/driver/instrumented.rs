@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Meta, OpenUpload, Pages,
-    Ranges, Renamed, Sending, Swept,
+    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Lifetime, Meta,
+    OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::error::{Error, Result};
@@ -105,6 +105,15 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         Ok(Box::new(self.wrap(self.inner.destination(path).await?)))
     }
 
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        // No call to the store.
+        Ok(Box::new(self.wrap(self.inner.reopen(path, saved).await?)))
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        self.meter.measure(StoreOperation::AbortMultipart, self.inner.discard(path, saved)).await
+    }
+
     async fn delete(&self, path: &StorePath) -> Result<()> {
         self.meter.measure(StoreOperation::Delete, self.inner.delete(path)).await
     }
@@ -165,13 +174,17 @@ impl Destination for Instrumented<Box<dyn Destination>> {
         self.inner.first_part()
     }
 
+    fn describe(&mut self, uploader: Option<&str>) {
+        self.inner.describe(uploader);
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         self.meter.measure(StoreOperation::Put, self.inner.put(body, condition)).await
     }
 
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+    async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
         let Self { inner, meter } = *self;
-        let inner = meter.measure(StoreOperation::CreateMultipart, inner.open()).await?;
+        let inner = meter.measure(StoreOperation::CreateMultipart, inner.open(lifetime)).await?;
         Ok(Box::new(Instrumented { inner, meter }))
     }
 }
@@ -205,6 +218,18 @@ impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
 
     async fn abort(&mut self) -> Result<()> {
         self.meter.measure(StoreOperation::AbortMultipart, self.inner.abort()).await
+    }
+
+    fn saved(&self) -> Option<Saved> {
+        self.inner.saved()
+    }
+
+    fn takes_short_parts(&self) -> bool {
+        self.inner.takes_short_parts()
+    }
+
+    fn leave(&mut self) {
+        self.inner.leave();
     }
 }
 

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use super::{Gateway, Raw, S3Server, Setup, files_below};
 
+/// Where the gateway keeps its records.
+const RECORDS: &str = ".bucketport/";
+
 /// A gateway and its store.
 pub(crate) struct Place {
     pub(crate) gateway: Gateway,
@@ -65,8 +68,18 @@ impl Place {
         std::fs::write(file, content).expect("a writable folder");
     }
 
-    /// Every object, sorted; those in memory without markers.
+    /// Every object but the gateway's own records, sorted; those in memory without markers.
     pub(crate) fn objects(&self) -> Vec<String> {
+        self.all().into_iter().filter(|name| !name.starts_with(RECORDS)).collect()
+    }
+
+    /// The gateway's own records. Those of what has ended go in the background.
+    pub(crate) fn records(&self) -> Vec<String> {
+        self.all().into_iter().filter(|name| name.starts_with(RECORDS)).collect()
+    }
+
+    /// Every object.
+    fn all(&self) -> Vec<String> {
         let Some(root) = self.root() else {
             let mut found = Vec::new();
             walk(&mut self.gateway.login(), "", &mut found);

@@ -8,20 +8,25 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::PaginatedListStore;
-use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::multipart::MultipartStore;
+use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
 
-use super::claim::mark_of;
+use super::claim::{CHECKSUM, mark_of};
 use super::keys::CloudKeys;
+use super::labels::Labels;
 use super::names::Names;
 use super::pages::{CloudPages, KeyPages};
-use super::upload::{CloudDestination, part_size, unconditional};
+use super::parts::{Clients, Named, Parts};
+use super::sizes::PartSizes;
+use super::upload::{CloudDestination, CloudUpload, Manner, unconditional};
 use super::wire::Unsaid;
-use crate::config::TransferConfig;
+use crate::config::{StoreConfig, TransferConfig};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::{Budget, Charge};
+use crate::storage::checksum::Checksum;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Mark, Memory, Meta, Pages, Ranges,
-    Renamed, Swept, Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Mark, Memory, Meta, OpenUpload,
+    Pages, Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -39,28 +44,46 @@ pub(in crate::storage) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
     names: Names,
-    transfer: TransferConfig,
+    manner: Manner,
+    ranges: Ranges,
     budget: Arc<Budget>,
-    shutdown: Shutdown,
 }
 
 impl Bucket {
     /// A store with the objects of one client and the listings of another, mostly the same.
     pub(in crate::storage) fn new(
-        objects: impl ObjectStore,
+        objects: impl ObjectStore + MultipartStore,
         pages: impl PaginatedListStore,
         names: Names,
+        config: &StoreConfig,
         transfer: &TransferConfig,
         budget: &Arc<Budget>,
         shutdown: &Shutdown,
     ) -> Self {
+        let objects = Arc::new(objects);
+        let sizes = if config.equal_parts {
+            PartSizes::equal(transfer.part_size)
+        } else {
+            PartSizes::growing(transfer.part_size, transfer.memory)
+        };
+        let manner = Manner {
+            clients: Clients { objects: objects.clone(), multipart: objects.clone() },
+            sizes,
+            window: transfer.upload_concurrency,
+            labels: Labels::of(config),
+            shutdown: shutdown.clone(),
+        };
         Self {
-            objects: Arc::new(objects),
+            objects,
             pages: Arc::new(pages),
             names,
-            transfer: *transfer,
+            ranges: Ranges {
+                size: manner.part_size(0),
+                window: transfer.download_concurrency,
+                beside: READ_AHEAD,
+            },
+            manner,
             budget: Arc::clone(budget),
-            shutdown: shutdown.clone(),
         }
     }
 }
@@ -78,8 +101,7 @@ impl Driver for Bucket {
     }
 
     fn ranges(&self) -> Option<Ranges> {
-        let size = part_size(&self.transfer);
-        Some(Ranges { size, window: self.transfer.download_concurrency, beside: READ_AHEAD })
+        Some(self.ranges)
     }
 
     async fn probe(&self, root: &StorePath) -> Result<()> {
@@ -129,12 +151,20 @@ impl Driver for Bucket {
 
     async fn destination(&self, path: &StorePath) -> Result<Box<dyn Destination>> {
         self.names.check(path)?;
-        Ok(Box::new(CloudDestination {
-            objects: Arc::clone(&self.objects),
-            path: path.clone(),
-            transfer: self.transfer,
-            shutdown: self.shutdown.clone(),
-        }))
+        Ok(Box::new(CloudDestination { manner: self.manner.clone(), path: path.clone(), labels: None }))
+    }
+
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        Ok(Box::new(CloudUpload::reopen(self.manner.clone(), path, saved)))
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        let named = Named::new(&self.manner.clients, path, saved.id.clone(), Vec::new());
+        match Parts::Named(named).abort().await {
+            // It has ended already.
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
@@ -208,12 +238,13 @@ impl Driver for Bucket {
 impl Bucket {
     /// What the store says of an object, without what was put in place of what it does not say.
     async fn describe(&self, path: &StorePath, facts: Facts) -> Result<Meta> {
-        let Facts { unsaid, meta, mark } = facts;
+        let Facts { unsaid, meta, mark, checksum } = facts;
         Ok(Meta {
             size: if unsaid.size { self.listed_size(path).await? } else { meta.size },
             modified: (!unsaid.modified).then_some(meta.last_modified),
             version: meta.e_tag.filter(|_| !unsaid.version).map(Version),
             mark,
+            checksum,
         })
     }
 
@@ -234,11 +265,14 @@ struct Facts {
     unsaid: Unsaid,
     meta: ObjectMeta,
     mark: Option<Mark>,
+    checksum: Option<Checksum>,
 }
 
 fn facts(result: &GetResult) -> Facts {
     let unsaid = result.extensions.get().copied().unwrap_or_default();
-    Facts { unsaid, meta: result.meta.clone(), mark: mark_of(&result.attributes) }
+    let checksum = result.attributes.get(&Attribute::Metadata(CHECKSUM.into()));
+    let checksum = checksum.and_then(|text| Checksum::parse(text));
+    Facts { unsaid, meta: result.meta.clone(), mark: mark_of(&result.attributes), checksum }
 }
 
 /// The body of one answer.

@@ -14,6 +14,8 @@ use crate::storage::path::StorePath;
 
 /// The name of the mark in an object's user metadata. Azure takes only letters and digits in it.
 const MARK: &str = "bucketportupload";
+/// The name of the SHA-256 of the content, in the same place.
+pub(super) const CHECKSUM: &str = "bucketportsha256";
 /// A store that cannot say what it has done within this time is one that failed.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -27,9 +29,19 @@ impl Claim {
         Self(Alphanumeric.sample_string(&mut rand::rng(), 20))
     }
 
-    /// What the upload puts on its object.
-    pub(super) fn attributes(&self) -> Attributes {
-        [(Attribute::Metadata(MARK.into()), self.0.clone())].into_iter().collect()
+    /// The mark of an upload that another session began.
+    pub(super) fn of(mark: &str) -> Self {
+        Self(mark.to_owned())
+    }
+
+    /// The mark as it is written down.
+    pub(super) fn mark(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds the mark to what the upload puts on its object.
+    pub(super) fn put_on(&self, attributes: &mut Attributes) {
+        attributes.insert(Attribute::Metadata(MARK.into()), self.0.clone().into());
     }
 
     /// Whose the object at `path` is.

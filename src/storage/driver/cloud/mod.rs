@@ -3,9 +3,12 @@
 mod bucket;
 mod claim;
 mod keys;
+mod labels;
 mod names;
 mod page;
 mod pages;
+mod parts;
+mod sizes;
 mod upload;
 mod wire;
 mod xml;

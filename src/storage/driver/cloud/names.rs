@@ -53,7 +53,7 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
-    use crate::config::TransferConfig;
+    use crate::config::{StoreConfig, TransferConfig};
     use crate::metrics::Metrics;
     use crate::shutdown::Shutdown;
     use crate::storage::budget::Budget;
@@ -93,7 +93,8 @@ mod tests {
         let budget = Budget::new(1 << 20, Arc::new(Metrics::new([], [])));
         let (objects, shutdown) = (InMemory::new(), Shutdown::new(Handle::current()));
         let pages = OnePage(objects.clone());
-        let azure = Bucket::new(objects, pages, Names::Azure, &transfer, &budget, &shutdown);
+        let config = StoreConfig::at("memory:///".parse().expect("a URL"));
+        let azure = Bucket::new(objects, pages, Names::Azure, &config, &transfer, &budget, &shutdown);
         let (wrong, right) = (path("a\\b"), path("a/b"));
         let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
         let made = azure.destination(&right).await.expect("possible").put(Vec::new(), &Condition::Any).await;

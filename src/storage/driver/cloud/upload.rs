@@ -5,60 +5,73 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload};
+use object_store::{
+    Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, TagSet,
+};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::claim::{Claim, Holder};
-use crate::config::TransferConfig;
+use super::claim::{CHECKSUM, Claim, Holder};
+use super::labels::Labels;
+use super::parts::{Clients, Named, Parts, begin};
+use super::sizes::PartSizes;
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
-use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
+use crate::storage::checksum::{Checksum, Hasher};
+use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
-
-/// S3 takes 10,000 parts. Parts keep their size for the first 5,000 (40 GiB at 8 MiB; some servers want equal
-/// parts), then double every 1,000, which reaches 523 GiB.
-const EQUAL_PARTS: usize = 5_000;
-const PARTS_PER_DOUBLING: usize = 1_000;
-const MAX_PARTS: usize = 10_000;
 
 /// Between the tries of a PUT that another request is in the way of; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(4);
 
+/// How a bucket's uploads are sent.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    pub(super) clients: Clients,
+    pub(super) sizes: PartSizes,
+    pub(super) window: usize,
+    pub(super) labels: Labels,
+    pub(super) shutdown: Shutdown,
+}
+
 /// The key that an upload goes to.
 #[derive(Debug)]
 pub(super) struct CloudDestination {
-    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) manner: Manner,
     pub(super) path: StorePath,
-    pub(super) transfer: TransferConfig,
-    pub(super) shutdown: Shutdown,
+    /// None on the gateway's own objects.
+    pub(super) labels: Option<(Attributes, TagSet)>,
 }
 
 #[async_trait]
 impl Destination for CloudDestination {
     fn first_part(&self) -> usize {
-        part_size(&self.transfer)
+        self.manner.part_size(0)
+    }
+
+    fn describe(&mut self, uploader: Option<&str>) {
+        self.labels = Some(self.manner.labels.for_file(&self.path, uploader));
     }
 
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let payload = PutPayload::from_iter(body);
         let mode = if matches!(condition, Condition::Absent) { PutMode::Create } else { PutMode::Overwrite };
-        let Self { objects, path, shutdown, .. } = *self;
+        let Self { manner: Manner { clients, shutdown, .. }, path, labels } = *self;
         let large = payload.content_length() > LARGEST_BUFFER;
-        let put = put(objects, path, payload, mode);
+        let put = put(clients.objects, path, payload, (mode, labels));
         // Like a part: a large body is hashed on any processor, a small one where it is.
         if large { shutdown.spawn(put).await.map_err(Error::task_lost)? } else { put.await }
     }
 
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
-        let Self { objects, path, transfer, shutdown } = *self;
-        let claim = Claim::new();
-        let options =
-            PutMultipartOptions { attributes: claim.attributes(), ..PutMultipartOptions::default() };
-        let upload = objects.put_multipart_opts(path.as_path(), options).await.map_err(write_error)?;
-        Ok(Box::new(CloudUpload { upload, objects, path, claim, sent: 0, transfer, shutdown }))
+    async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
+        let Self { manner, path, labels } = *self;
+        let (attributes, tags) = labels.unwrap_or_default();
+        let options = PutMultipartOptions { attributes, tags, ..PutMultipartOptions::default() };
+        let begun = begin(&manner.clients, &path, lifetime, options).await;
+        let (parts, claim) = begun.map_err(write_error)?;
+        Ok(Box::new(CloudUpload { parts, path, claim, sent: 0, manner }))
     }
 }
 
@@ -67,13 +80,25 @@ async fn put(
     objects: Arc<dyn ObjectStore>,
     path: StorePath,
     payload: PutPayload,
-    mut mode: PutMode,
+    (mut mode, labels): (PutMode, Option<(Attributes, TagSet)>),
 ) -> Result<()> {
     let claim = Claim::new();
+    let (mut attributes, tags) = match labels {
+        Some((mut attributes, tags)) => {
+            attributes.insert(Attribute::Metadata(CHECKSUM.into()), checksum(&payload).to_string().into());
+            (attributes, tags)
+        }
+        None => Default::default(),
+    };
+    claim.put_on(&mut attributes);
     let mut pause = FIRST_PAUSE;
     loop {
-        let options =
-            PutOptions { mode: mode.clone(), attributes: claim.attributes(), ..PutOptions::default() };
+        let options = PutOptions {
+            mode: mode.clone(),
+            attributes: attributes.clone(),
+            tags: tags.clone(),
+            ..PutOptions::default()
+        };
         let error = match objects.put_opts(path.as_path(), payload.clone(), options).await {
             Ok(_) => return Ok(()),
             // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that
@@ -106,55 +131,98 @@ async fn put(
 
 /// A multipart upload.
 #[derive(Debug)]
-struct CloudUpload {
-    upload: Box<dyn MultipartUpload>,
-    objects: Arc<dyn ObjectStore>,
+pub(super) struct CloudUpload {
+    parts: Parts,
     path: StorePath,
-    claim: Claim,
+    /// None where the store takes no mark.
+    claim: Option<Claim>,
     sent: usize,
-    transfer: TransferConfig,
-    shutdown: Shutdown,
+    manner: Manner,
+}
+
+impl CloudUpload {
+    /// One that another session has left open.
+    pub(super) fn reopen(manner: Manner, path: &StorePath, saved: &Saved) -> Self {
+        let named = Named::new(&manner.clients, path, saved.id.clone(), saved.parts.clone());
+        Self {
+            parts: Parts::Named(named),
+            path: path.clone(),
+            claim: saved.mark.as_deref().map(Claim::of),
+            sent: saved.parts.len(),
+            manner,
+        }
+    }
 }
 
 #[async_trait]
 impl OpenUpload for CloudUpload {
     fn part_size(&self) -> usize {
-        let doublings = (self.sent.saturating_sub(EQUAL_PARTS)).div_ceil(PARTS_PER_DOUBLING);
-        part_size(&self.transfer) << doublings
+        self.manner.part_size(self.sent)
     }
 
     fn window(&self) -> usize {
-        self.transfer.upload_concurrency
+        self.manner.window
     }
 
     fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
-        if self.sent == MAX_PARTS {
+        if self.manner.sizes.of(self.sent).is_none() {
             return Err(Error::TooLarge("more than 10000 parts; raise transfer.part_size"));
         }
+        let sending = self.parts.send(self.sent, PutPayload::from_iter(part));
         self.sent += 1;
-        let sending = self.upload.put_part(PutPayload::from_iter(part));
         // Hashing and encrypting a part is work for any processor, not for the session's thread alone.
-        let sending = AbortOnDropHandle::new(self.shutdown.runtime().spawn(sending));
+        let sending = AbortOnDropHandle::new(self.manner.shutdown.runtime().spawn(sending));
         Ok(Box::pin(async move { sending.await.map_err(Error::task_lost)?.map_err(write_error) }))
     }
 
     async fn complete(&mut self, _condition: &Condition) -> Result<()> {
         // A multipart upload cannot be made conditional on every store: that the condition was just checked must do.
-        match self.upload.complete().await {
-            Ok(_) => Ok(()),
-            Err(_) if self.claim.holder(&self.objects, &self.path).await == Holder::Ours => Ok(()),
-            Err(error) => Err(write_error(error)),
+        let Err(error) = self.parts.complete().await else { return Ok(()) };
+        match &self.claim {
+            Some(claim) if claim.holder(&self.manner.clients.objects, &self.path).await == Holder::Ours => {
+                Ok(())
+            }
+            Some(_) | None => Err(write_error(error)),
         }
     }
 
     async fn abort(&mut self) -> Result<()> {
-        Ok(self.upload.abort().await?)
+        Ok(self.parts.abort().await?)
+    }
+
+    fn saved(&self) -> Option<Saved> {
+        match &self.parts {
+            Parts::Named(named) => Some(Saved {
+                id: named.id().to_owned(),
+                mark: self.claim.as_ref().map(|claim| claim.mark().to_owned()),
+                parts: named.arrived(),
+                directories: 0,
+            }),
+            Parts::Unnamed(_) => None,
+        }
+    }
+
+    fn takes_short_parts(&self) -> bool {
+        false
+    }
+
+    fn leave(&mut self) {
+        // Nothing ends it but a request.
     }
 }
 
-/// As configured.
-pub(super) fn part_size(transfer: &TransferConfig) -> usize {
-    usize::try_from(transfer.part_size).expect("the configuration bounds it to 5 GiB")
+impl Manner {
+    /// The size of part `index`. A part beyond the last is refused when it is sent.
+    pub(super) fn part_size(&self, index: usize) -> usize {
+        let size = self.sizes.of(index).unwrap_or(1);
+        usize::try_from(size).expect("no part is larger than memory")
+    }
+}
+
+fn checksum(payload: &PutPayload) -> Checksum {
+    let mut hasher = Hasher::new();
+    payload.iter().for_each(|piece| hasher.update(piece));
+    hasher.finish()
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing

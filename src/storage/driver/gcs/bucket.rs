@@ -15,7 +15,8 @@ use super::upload::StreamedDestination;
 use crate::shutdown::Shutdown;
 use crate::storage::driver::cloud::Bucket;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Swept,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, OpenUpload, Pages, Ranges, Renamed,
+    Saved, Swept,
 };
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -62,6 +63,14 @@ impl Driver for StreamedBucket {
         let whole = self.bucket.destination(path).await?;
         let (uploads, shutdown) = (self.uploads.clone(), self.shutdown.clone());
         Ok(Box::new(StreamedDestination { whole, uploads, path: path.clone(), shutdown }))
+    }
+
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        self.bucket.reopen(path, saved).await
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        self.bucket.discard(path, saved).await
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {

@@ -19,7 +19,7 @@ use unftp_sbe_gcs::CloudStorage;
 use super::feed::{Fed, Feeder, Hash, feed};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
-use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
+use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -48,6 +48,11 @@ impl Destination for StreamedDestination {
         LARGEST_BUFFER
     }
 
+    fn describe(&mut self, uploader: Option<&str>) {
+        // The crate puts nothing on its objects.
+        self.whole.describe(uploader);
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let Self { whole, uploads, path, shutdown } = *self;
         // The crate knows no conditions.
@@ -63,7 +68,8 @@ impl Destination for StreamedDestination {
         whole.put(body, condition).await
     }
 
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+    async fn open(self: Box<Self>, _lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
+        // The configuration allows no `resume_window` beside this driver: a request that breaks off leaves nothing.
         Ok(Box::new(StreamedUpload::begin(self.uploads, self.path, &self.shutdown)))
     }
 }
@@ -193,6 +199,18 @@ impl OpenUpload for StreamedUpload {
             // It has failed, as it should.
             Err(_) => Ok(()),
         }
+    }
+
+    fn saved(&self) -> Option<Saved> {
+        None
+    }
+
+    fn takes_short_parts(&self) -> bool {
+        true
+    }
+
+    fn leave(&mut self) {
+        // There is nothing that could be left; dropped, it breaks off.
     }
 }
 

@@ -16,10 +16,11 @@ use super::place::{Found, Place, Root};
 use super::reading::FileBody;
 use super::staged::{Publish, Staged, in_directory, move_to};
 use super::sweep::Sweep;
-use super::upload::FolderDestination;
+use super::upload::{FolderDestination, FolderUpload};
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, Pages, Ranges, Renamed, Swept, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, Lifetime, Meta, OpenUpload, Pages, Ranges,
+    Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -129,6 +130,26 @@ impl Driver for Folder {
         }))
     }
 
+    async fn reopen(&self, path: &StorePath, saved: &Saved) -> Result<Box<dyn OpenUpload>> {
+        let (written, saved) = (saved.len(), saved.clone());
+        let take_up = move |folder: &Self, place: Place| {
+            Staged::take_up(&place.for_writing()?, &saved, folder.durability)
+        };
+        let staged = self.at(Cost::Small, path, take_up).await?;
+        Ok(Box::new(FolderUpload::of(staged, Lifetime::Kept, written, &self.disk)))
+    }
+
+    async fn discard(&self, path: &StorePath, saved: &Saved) -> Result<()> {
+        // Nothing of it is to stay, so none of it need be there.
+        let saved = Saved { parts: Vec::new(), ..saved.clone() };
+        let drop_it =
+            move |_: &Self, place: Place| match Staged::take_up(&place.path, &saved, Durability::Written) {
+                Err(Error::NotFound) => Ok(()),
+                taken => taken.map(drop),
+            };
+        self.at(Cost::Large, path, drop_it).await
+    }
+
     async fn delete(&self, path: &StorePath) -> Result<()> {
         let remove = |_: &Self, place: Place| std::fs::remove_file(&place.path).map_err(Error::local);
         let small = self.at(Cost::Small, path, move |folder, place| match place.found.freeing() {
@@ -150,7 +171,7 @@ impl Driver for Folder {
         self.at(Cost::Large, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let mut from = File::open(&place.path).map_err(Error::local)?;
-            let staged = Staged::create(&to, folder.durability)?;
+            let staged = Staged::create(&to, Lifetime::Session, folder.durability)?;
             staged.fill_from(&mut from)?;
             staged.publish(Publish::OverAnything)
         })
@@ -290,5 +311,6 @@ fn describe(metadata: &Metadata) -> Meta {
         metadata.len()
     );
     let modified = metadata.modified().ok().map(Into::into);
-    Meta { size: metadata.len(), modified, version: Some(Version(version)), mark: None }
+    let version = Some(Version(version));
+    Meta { size: metadata.len(), modified, version, mark: None, checksum: None }
 }

@@ -1,7 +1,7 @@
 //! A file being written: beside its name under a hidden one, until it is whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::durability::Durability;
+use crate::storage::driver::contract::{Lifetime, Saved};
 use crate::storage::error::{Error, Result};
 
 /// What the names of staged files begin with; digits follow.
@@ -16,6 +17,11 @@ const PREFIX: &str = ".bucketport#";
 
 /// How often directories that others remove meanwhile are made again.
 const TRIES: usize = 100;
+
+/// What the names of staged files begin with, before a number. Those that may be kept have another one, because what is
+/// old of the others was left by a crash.
+const SESSION: &str = ".bucketport#";
+const KEPT: &str = ".bucketport-kept#";
 
 /// Different in every process, so that those which share a folder seldom try a name that is taken.
 static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(rand::random()));
@@ -29,7 +35,8 @@ pub(super) struct Staged {
     target: PathBuf,
     /// The directories that were made for it, the lowest first.
     made: Vec<PathBuf>,
-    published: AtomicBool,
+    /// Published, or left for others.
+    settled: AtomicBool,
     durability: Durability,
 }
 
@@ -42,11 +49,49 @@ pub(super) enum Publish {
 
 impl Staged {
     /// An empty file that is to become `target`. Directories above it are made as needed.
-    pub(super) fn create(target: &Path, durability: Durability) -> Result<Self> {
+    pub(super) fn create(target: &Path, lifetime: Lifetime, durability: Durability) -> Result<Self> {
         let directory = target.parent().ok_or(Error::IsADirectory)?;
-        let ((file, path), made) = in_directory(directory, || open_new(directory)).map_err(Error::local)?;
+        let name = match lifetime {
+            Lifetime::Session => SESSION,
+            Lifetime::Kept => KEPT,
+        };
+        let ((file, path), made) =
+            in_directory(directory, || open_new(directory, name)).map_err(Error::local)?;
         let (file, target) = (Mutex::new(Some(file)), target.to_owned());
-        Ok(Self { file, path, target, made, published: AtomicBool::new(false), durability })
+        Ok(Self { file, path, target, made, settled: AtomicBool::new(false), durability })
+    }
+
+    /// The file that another session has left beside `target` under `name`, cut to the `size` that is known of it.
+    pub(super) fn take_up(target: &Path, saved: &Saved, durability: Durability) -> Result<Self> {
+        let directory = target.parent().ok_or(Error::IsADirectory)?;
+        // The name comes from a record: no other file may be meant.
+        let digits = saved.id.strip_prefix(KEPT).filter(|digits| digits.parse::<u32>().is_ok());
+        let digits = digits.ok_or(Error::NameNotAllowed("not the name of a kept upload"))?;
+        let path = directory.join(format!("{KEPT}{digits}"));
+        let mut file = OpenOptions::new().write(true).open(&path).map_err(Error::local)?;
+        if file.metadata().map_err(Error::local)?.len() < saved.len() {
+            return Err(Error::Changed);
+        }
+        file.set_len(saved.len()).and_then(|()| file.seek(SeekFrom::End(0))).map_err(Error::local)?;
+        Ok(Self {
+            file: Mutex::new(Some(file)),
+            path,
+            target: target.to_owned(),
+            made: directory.ancestors().take(saved.directories).map(Into::into).collect(),
+            settled: AtomicBool::new(false),
+            durability,
+        })
+    }
+
+    /// Its own name, and how many directories were made for it.
+    pub(super) fn saved(&self) -> (String, usize) {
+        let name = self.path.file_name().unwrap_or_default();
+        (name.to_string_lossy().into_owned(), self.made.len())
+    }
+
+    /// Lets it stay as it is, for whoever takes it up.
+    pub(super) fn leave(&self) {
+        self.settled.store(true, Ordering::Release);
     }
 
     /// Adds to its end.
@@ -76,7 +121,7 @@ impl Staged {
             ErrorKind::NotFound => Error::Changed,
             _ => Error::local(error),
         })?;
-        self.published.store(true, Ordering::Release);
+        self.settled.store(true, Ordering::Release);
         let directory = self.target.parent().ok_or(Error::IsADirectory)?;
         self.durability.keep_name(directory, &self.made).map_err(Error::local)
     }
@@ -84,7 +129,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.published.load(Ordering::Acquire) {
+        if !self.settled.load(Ordering::Acquire) {
             if let Err(error) = std::fs::remove_file(&self.path) {
                 tracing::warn!(path = %self.path.display(), %error, "an unfinished upload stays in the folder");
             }
@@ -111,9 +156,9 @@ pub(super) fn move_to(from: &Path, to: &Path, publish: Publish) -> std::io::Resu
 
 /// A new file of a hidden name. The name's length has nothing to do with the target's, so that those may be as long as the
 /// file system takes.
-fn open_new(directory: &Path) -> std::io::Result<(File, PathBuf)> {
+fn open_new(directory: &Path, name: &str) -> std::io::Result<(File, PathBuf)> {
     loop {
-        let path = directory.join(format!("{PREFIX}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let path = directory.join(format!("{name}{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -201,7 +246,8 @@ mod tests {
         std::fs::write(root.join("root"), "").expect("writable");
         let target = root.join("a/b/file");
         for (publish, made) in [(Publish::OverNothing, true), (Publish::OverAnything, false)] {
-            let staged = Staged::create(&target, Durability::Flushed(record)).expect("writable");
+            let staged =
+                Staged::create(&target, Lifetime::Session, Durability::Flushed(record)).expect("writable");
             staged.write(&[Bytes::from_static(b"x")]).expect("writable");
             assert_eq!(FLUSHED.take(), []);
             staged.publish(publish).expect("nothing is there");
@@ -212,7 +258,7 @@ mod tests {
             }
             assert_eq!(FLUSHED.take(), expected);
         }
-        let staged = Staged::create(&target, Durability::Written).expect("writable");
+        let staged = Staged::create(&target, Lifetime::Session, Durability::Written).expect("writable");
         staged.publish(Publish::OverAnything).expect("writable");
         assert_eq!(FLUSHED.take(), []);
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +10,9 @@ use bytes::Bytes;
 use super::disk::{Cost, Disk, SMALL};
 use super::durability::Durability;
 use super::staged::{Publish, Staged};
-use crate::storage::driver::contract::{Condition, Destination, OpenUpload, Sending};
+use crate::storage::driver::contract::{
+    Condition, Destination, Lifetime, OpenUpload, Saved, SavedPart, Sending,
+};
 use crate::storage::error::{Error, Result};
 
 /// The file that an upload is to become.
@@ -28,31 +31,45 @@ impl Destination for FolderDestination {
         SMALL
     }
 
+    fn describe(&mut self, _uploader: Option<&str>) {
+        // A file has its bytes and nothing else.
+    }
+
     async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
         let Self { path, freeing, durability, disk } = *self;
         let publish = publish(condition);
         let size = body.iter().map(Bytes::len).sum();
         let work = move || {
-            let staged = Staged::create(&path, durability)?;
+            let staged = Staged::create(&path, Lifetime::Session, durability)?;
             staged.write(&body)?;
             staged.publish(publish)
         };
         disk.run(Cost::of(size).max(freeing).max(durability.cost()), work).await
     }
 
-    async fn open(self: Box<Self>) -> Result<Box<dyn OpenUpload>> {
+    async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
         let Self { path, durability, disk, .. } = *self;
-        let staged = disk.run(Cost::Small, move || Staged::create(&path, durability)).await?;
-        Ok(Box::new(FolderUpload { staged: Some(Arc::new(staged)), disk }))
+        let staged = disk.run(Cost::Small, move || Staged::create(&path, lifetime, durability)).await?;
+        Ok(Box::new(FolderUpload::of(staged, lifetime, 0, &disk)))
     }
 }
 
 /// A file that is written part by part.
 #[derive(Debug)]
-struct FolderUpload {
+pub(super) struct FolderUpload {
     /// Shared with the part on its way; none once it has ended.
     staged: Option<Arc<Staged>>,
+    lifetime: Lifetime,
+    written: Arc<AtomicU64>,
     disk: Arc<Disk>,
+}
+
+impl FolderUpload {
+    /// A staged file that holds `written` bytes already.
+    pub(super) fn of(staged: Staged, lifetime: Lifetime, written: u64, disk: &Arc<Disk>) -> Self {
+        let (staged, written) = (Some(Arc::new(staged)), Arc::new(AtomicU64::new(written)));
+        Self { staged, lifetime, written, disk: Arc::clone(disk) }
+    }
 }
 
 #[async_trait]
@@ -69,7 +86,12 @@ impl OpenUpload for FolderUpload {
     fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
         let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
         let size = part.iter().map(Bytes::len).sum();
-        Ok(self.disk.begin(Cost::of(size), move || staged.write(&part)))
+        let written = Arc::clone(&self.written);
+        Ok(self.disk.begin(Cost::of(size), move || {
+            staged.write(&part)?;
+            written.fetch_add(size as u64, Ordering::Release);
+            Ok(())
+        }))
     }
 
     async fn complete(&mut self, condition: &Condition) -> Result<()> {
@@ -87,6 +109,25 @@ impl OpenUpload for FolderUpload {
                 Ok(())
             })
             .await
+    }
+
+    fn saved(&self) -> Option<Saved> {
+        // Of any other, what a crash leaves is known by its name.
+        let staged = self.staged.as_ref().filter(|_| self.lifetime == Lifetime::Kept)?;
+        let (id, directories) = staged.saved();
+        let size = self.written.load(Ordering::Acquire);
+        let parts = vec![SavedPart { id: String::new(), size }];
+        Some(Saved { id, mark: None, parts, directories })
+    }
+
+    fn takes_short_parts(&self) -> bool {
+        true
+    }
+
+    fn leave(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            staged.leave();
+        }
     }
 }
 

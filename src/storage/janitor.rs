@@ -1,0 +1,141 @@
+//! The janitor: removes from a store what crashes and clients have left there, at start and every hour.
+//!
+//! Several replicas may do it at once: what is gone is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use futures::lock::Mutex;
+use tokio::time::sleep;
+
+use super::error::Result;
+use super::journal::{Kind, Record};
+use super::recover::RENAME_ABANDONED;
+use super::store::Store;
+use crate::metrics::{Cleaned, Metrics};
+
+/// Between two rounds, give or take a tenth, so that replicas do not keep in step.
+const PERIOD: Duration = Duration::from_hours(1);
+const JITTER: f64 = 0.1;
+/// The first round waits for so long at most, so that many replicas that start together do not ask at once.
+const START: Duration = Duration::from_secs(20);
+
+/// One thing that is looked after: what it counts as, and how it is done.
+type Step = (Cleaned, for<'a> fn(&'a Store, DateTime<Utc>) -> BoxFuture<'a, Result<u64>>);
+
+/// Everything that is looked after, in this order.
+const STEPS: [Step; 4] = [
+    (Cleaned::Rename, |store, _now| Box::pin(store.recover_renames(RENAME_ABANDONED))),
+    (Cleaned::Upload, |store, now| Box::pin(store.abort_left_overs(now))),
+    (Cleaned::Kept, |store, now| Box::pin(store.discard_kept_too_long(now))),
+    (Cleaned::Staged, |store, _now| Box::pin(store.sweep_left_overs())),
+];
+
+/// A staged file that nobody has written to for so long is nobody's any more.
+const LEFT_OVER: Duration = Duration::from_hours(24);
+
+/// The most records of a kind that are looked at in one round; the next one takes the others.
+const MOST: usize = 10_000;
+
+impl Store {
+    /// Looks after the store until the second stage of stopping.
+    pub async fn look_after(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let mut pause = START.mul_f64(rand::random());
+        let mut failed = false;
+        loop {
+            let round = async {
+                sleep(pause).await;
+                self.clean(&metrics, Utc::now()).await
+            };
+            let result = tokio::select! {
+                result = round => result,
+                () = self.shutdown.stopping() => return,
+            };
+            // A store that stays away is told of once.
+            if let Err(error) = &result
+                && !failed
+            {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(store = self.name, error, "left-overs in the store cannot be removed");
+            }
+            failed = result.is_err();
+            pause = PERIOD.mul_f64(1.0 + JITTER * (2.0 * rand::random::<f64>() - 1.0));
+        }
+    }
+
+    /// One round, as of `now`. Each step is done whatever became of those before it; the first error is the result.
+    pub async fn clean(&self, metrics: &Metrics, now: DateTime<Utc>) -> Result<()> {
+        let mut result = Ok(());
+        for (what, step) in STEPS {
+            match step(self, now).await {
+                Ok(count) => metrics.cleaned(&self.name, what, count),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result
+    }
+
+    async fn abort_left_overs(&self, now: DateTime<Utc>) -> Result<u64> {
+        self.count_records(Kind::Upload, |record| {
+            Box::pin(async move { self.abort_left_over(&record.name, record.written, now).await })
+        })
+        .await
+    }
+
+    async fn sweep_left_overs(&self) -> Result<u64> {
+        let swept = self.sweep(LEFT_OVER).await?;
+        if swept.files > 0 {
+            tracing::info!(
+                store = self.name,
+                files = swept.files,
+                bytes = swept.bytes,
+                "removed left-over uploads"
+            );
+        }
+        Ok(swept.files)
+    }
+
+    async fn discard_kept_too_long(&self, now: DateTime<Utc>) -> Result<u64> {
+        let over = self.count_records(Kind::Resume, |record| {
+            Box::pin(async move { self.discard_if_over(&record.name, now).await })
+        });
+        let count = over.await?;
+        for kind in [Kind::Tail, Kind::Turn] {
+            let strays = self.count_records(kind, |record| {
+                Box::pin(async move { self.discard_stray(kind, (&record.name, record.written), now).await })
+            });
+            strays.await?;
+        }
+        Ok(count)
+    }
+
+    /// For how many records of a kind `done` is true. All are tried; the first error is the result.
+    pub(super) async fn count_records<'a>(
+        &'a self,
+        kind: Kind,
+        done: impl Fn(Record) -> BoxFuture<'a, Result<bool>> + Send + Sync,
+    ) -> Result<u64> {
+        let records = Mutex::new(Vec::new());
+        self.each_record(kind, |record| {
+            let records = &records;
+            Box::pin(async move {
+                let mut records = records.lock().await;
+                if records.len() < MOST {
+                    records.push(record);
+                }
+            })
+        })
+        .await?;
+        let (mut count, mut result) = (0, Ok(()));
+        for record in records.into_inner() {
+            match done(record).await {
+                Ok(true) => count += 1,
+                Ok(false) => {}
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result.map(|()| count)
+    }
+}

@@ -1,0 +1,319 @@
+//! What is kept of a broken upload, so that its uploader can go on with it from any replica (`resume_window`).
+//!
+//! It is a record that says what has arrived: an open multipart upload and its parts, and the bytes after the last
+//! part as a hidden object. One session at a time has it: who takes it up makes an object that only one can make,
+//! and holds the record from then on for as long as it writes it again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::distr::{Alphanumeric, SampleString};
+use serde::{Deserialize, Serialize};
+
+use super::checksum::Checksum;
+use super::driver::{Condition, Get, Memory, Saved};
+use super::entry::{Entry, EntryKind};
+use super::error::{Error, Result};
+use super::journal::Kind;
+use super::path::StorePath;
+use super::source::OldBytes;
+use super::store::Store;
+
+/// Who has not written the record again for so long does not have it any more.
+const LEASE: TimeDelta = TimeDelta::seconds(30);
+/// How often whoever has it writes it again. A gateway that is killed loses so much at most.
+pub(super) const PACE: Duration = Duration::from_secs(5);
+
+/// What was kept of an upload, as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    key: String,
+    owner: String,
+    /// What must hold of the target at the end.
+    pub(super) condition: Condition,
+    pub(super) upload: Option<Saved>,
+    tail: Option<Tail>,
+    /// When it was written last, in seconds since 1970.
+    at: i64,
+    /// Differs each time that somebody takes it up.
+    turn: String,
+    held_until: Option<i64>,
+}
+
+/// The bytes after the last part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Tail {
+    name: String,
+    size: u64,
+}
+
+impl Kept {
+    /// What a session holds that has kept nothing yet.
+    pub(super) fn nothing(path: &StorePath, owner: &str, condition: &Condition) -> Self {
+        Self {
+            key: path.as_str().to_owned(),
+            owner: owner.to_owned(),
+            condition: condition.clone(),
+            upload: None,
+            tail: None,
+            at: Utc::now().timestamp(),
+            turn: unique(),
+            held_until: None,
+        }
+    }
+
+    /// Bytes in parts.
+    pub(super) fn in_parts(&self) -> u64 {
+        self.upload.as_ref().map_or(0, Saved::len)
+    }
+
+    /// All bytes that were kept.
+    pub(super) fn len(&self) -> u64 {
+        self.in_parts() + self.tail.as_ref().map_or(0, |tail| tail.size)
+    }
+
+    /// Whether a session has it now.
+    pub(super) fn is_held(&self, now: DateTime<Utc>) -> bool {
+        self.held_until.is_some_and(|until| until > now.timestamp())
+    }
+
+    /// Whether its time is over.
+    fn is_over(&self, window: Duration, now: DateTime<Utc>) -> bool {
+        let age = u64::try_from(now.timestamp() - self.at).unwrap_or(0);
+        !self.is_held(now) && Duration::from_secs(age) >= window
+    }
+
+    /// Takes what has arrived, once it is all that was kept so far.
+    pub(super) fn advance(&mut self, saved: Option<Saved>) {
+        if let Some(saved) = saved.filter(|saved| saved.len() >= self.len()) {
+            (self.upload, self.tail) = (Some(saved), None);
+        }
+    }
+
+    /// Whether its tail is that of `other`.
+    pub(super) fn has_tail_of(&self, other: &Self) -> bool {
+        self.tail == other.tail
+    }
+
+    /// States that whoever writes this has it.
+    pub(super) fn hold(&mut self) {
+        self.at = Utc::now().timestamp();
+        self.held_until = Some(self.at + LEASE.num_seconds());
+    }
+
+    /// States that nobody has it.
+    pub(super) fn let_go(&mut self) {
+        self.held_until = None;
+    }
+
+    /// Whether this is what `other` was when it was taken up.
+    pub(super) fn is_turn_of(&self, other: &Self) -> bool {
+        self.turn == other.turn
+    }
+
+    fn record(&self) -> String {
+        record_of(&self.owner, &self.key)
+    }
+
+    pub(super) fn path(&self) -> Result<StorePath> {
+        StorePath::root().join(&self.key)
+    }
+}
+
+/// One name for an owner and a key, whatever characters and length those have.
+fn record_of(owner: &str, key: &str) -> String {
+    Checksum::of(format!("{owner}\0{key}").as_bytes()).to_string()
+}
+
+fn unique() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 20)
+}
+
+impl Store {
+    /// Whose uploads are kept, if any are.
+    pub(super) fn keeps_for(&self) -> Option<&str> {
+        self.owner.as_deref().filter(|_| !self.resume_window.is_zero())
+    }
+
+    /// What was kept for this owner of an upload to `path`, also if its time is over.
+    pub(super) async fn kept_at_all(&self, path: &StorePath) -> Result<Option<Kept>> {
+        let Some(owner) = self.keeps_for() else { return Ok(None) };
+        self.read_record(Kind::Resume, &record_of(owner, path.as_str())).await
+    }
+
+    /// What was kept for this owner of an upload to `path`.
+    pub(super) async fn kept(&self, path: &StorePath) -> Result<Option<Kept>> {
+        let kept = self.kept_at_all(path).await?;
+        Ok(kept.filter(|kept| !self.is_over(kept)))
+    }
+
+    pub(super) fn is_over(&self, kept: &Kept) -> bool {
+        kept.is_over(self.resume_window, Utc::now())
+    }
+
+    /// Whether an upload to `path` can be gone on with.
+    pub async fn keeps(&self, path: &StorePath) -> Result<bool> {
+        Ok(self.kept(path).await?.is_some())
+    }
+
+    /// What its uploader is told of `path`: what was kept of an upload, else what stands there.
+    ///
+    /// Semantics decision: what was kept goes before a complete file of that name, since clients ask for the size to
+    /// know where to go on.
+    pub async fn progress(&self, path: &StorePath) -> Result<Entry> {
+        match self.kept(path).await? {
+            // An upload that has only just begun is nothing to go on with.
+            Some(kept) if kept.len() > 0 => Ok(Entry {
+                name: path.file_name().to_owned(),
+                kind: EntryKind::File { size: kept.len() },
+                modified: DateTime::from_timestamp(kept.at, 0),
+            }),
+            Some(_) | None => self.stat(path).await,
+        }
+    }
+
+    /// Takes `kept` up, so that nobody else has it. Fails with `Busy` if somebody else does.
+    pub(super) async fn take_up(&self, kept: &Kept) -> Result<Kept> {
+        if kept.is_held(Utc::now()) {
+            return Err(Error::Busy);
+        }
+        // Semantics decision: of many sessions that take it up at once, the one has it that makes this object. Where a
+        // store cannot make an object only if there is none, two can do it.
+        match self.create_record(Kind::Turn, &kept.turn, &()).await {
+            Ok(()) => {}
+            Err(Error::AlreadyExists) => {
+                self.forget_stale_turn(&kept.turn).await?;
+                return Err(Error::Busy);
+            }
+            Err(error) => return Err(error),
+        }
+        let taken = self.take_turn(kept).await;
+        // It stands in nobody's way: whoever makes it again finds another turn in the record.
+        let forgotten = self.forget_record(Kind::Turn, &kept.turn).await;
+        taken.and_then(|taken| forgotten.map(|()| taken))
+    }
+
+    async fn take_turn(&self, kept: &Kept) -> Result<Kept> {
+        let name = kept.record();
+        // Somebody may have been here between the look and the turn.
+        let now: Option<Kept> = self.read_record(Kind::Resume, &name).await?;
+        if !now.is_some_and(|now| now.is_turn_of(kept) && !now.is_held(Utc::now())) {
+            return Err(Error::Busy);
+        }
+        let mut taken = Kept { turn: unique(), ..kept.clone() };
+        taken.hold();
+        self.write_record(Kind::Resume, &name, &taken).await?;
+        Ok(taken)
+    }
+
+    /// Who died between its turn and the record must not keep others out.
+    async fn forget_stale_turn(&self, turn: &str) -> Result<()> {
+        let made = self.record_written(Kind::Turn, turn).await?;
+        if made.is_some_and(|made| Utc::now() - made > LEASE) {
+            self.forget_record(Kind::Turn, turn).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes down what is kept; fails with `AlreadyExists` if it is `new` and somebody else has written something.
+    pub(super) async fn keep(&self, kept: &Kept, new: bool) -> Result<()> {
+        if new {
+            self.create_record(Kind::Resume, &kept.record(), kept).await
+        } else {
+            self.write_record(Kind::Resume, &kept.record(), kept).await
+        }
+    }
+
+    /// Whether whoever wrote `kept` has it still.
+    pub(super) async fn still_holds(&self, kept: &Kept) -> Result<bool> {
+        let now: Option<Kept> = self.read_record(Kind::Resume, &kept.record()).await?;
+        Ok(now.is_some_and(|now| now.is_turn_of(kept)))
+    }
+
+    /// Keeps `bytes` as the tail of `kept`, in place of the one that it has.
+    pub(super) async fn keep_tail(&self, kept: &mut Kept, bytes: Vec<Bytes>) -> Result<()> {
+        let size = bytes.iter().map(|piece| piece.len() as u64).sum();
+        kept.tail = None;
+        if size > 0 {
+            let name = unique();
+            let path = self.records_folder(Kind::Tail)?.join(&name)?;
+            self.whole.destination(&path).await?.put(bytes, &Condition::Any).await?;
+            kept.tail = Some(Tail { name, size });
+        }
+        Ok(())
+    }
+
+    /// The first `size` bytes of the tail, as the source of an upload.
+    pub(super) async fn read_tail(&self, kept: &Kept, size: u64) -> Result<Option<OldBytes>> {
+        let Some(tail) = kept.tail.as_ref().filter(|_| size > 0) else { return Ok(None) };
+        let path = self.records_folder(Kind::Tail)?.join(&tail.name)?;
+        let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
+        let got = self.whole.get(&path, get).await?;
+        if got.meta.size != tail.size {
+            return Err(Error::Changed);
+        }
+        Ok(Some(OldBytes::of(got.body, size)))
+    }
+
+    /// Deletes the tail of `kept`, which its record does not name any more.
+    pub(super) async fn forget_tail(&self, kept: &Kept) -> Result<()> {
+        match &kept.tail {
+            Some(tail) => self.forget_record(Kind::Tail, &tail.name).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the record, then the tail.
+    pub(super) async fn forget_kept(&self, kept: &Kept) -> Result<()> {
+        self.forget_record(Kind::Resume, &kept.record()).await?;
+        self.forget_tail(kept).await
+    }
+
+    /// Leaves nothing of what was kept, which the caller has taken up.
+    pub(super) async fn discard_kept(&self, kept: &Kept) -> Result<()> {
+        if let Some(upload) = &kept.upload {
+            self.whole.discard(&kept.path()?, upload).await?;
+        }
+        self.forget_kept(kept).await
+    }
+
+    /// Leaves nothing of what was kept for this owner of an upload to `path`. Tells whether there was something.
+    pub(super) async fn give_up(&self, path: &StorePath) -> Result<bool> {
+        let Some(kept) = self.kept_at_all(path).await? else { return Ok(false) };
+        let taken = self.take_up(&kept).await?;
+        self.discard_kept(&taken).await?;
+        Ok(!self.is_over(&kept))
+    }
+
+    /// Leaves nothing of what a record says was kept if its time is over as of `now`; tells whether it was.
+    pub(super) async fn discard_if_over(&self, name: &str, now: DateTime<Utc>) -> Result<bool> {
+        let Some(kept) = self.read_record::<Kept>(Kind::Resume, name).await? else { return Ok(false) };
+        if !kept.is_over(self.resume_window, now) {
+            return Ok(false);
+        }
+        let taken = match self.take_up(&kept).await {
+            Err(Error::Busy) => return Ok(false),
+            taken => taken?,
+        };
+        self.discard_kept(&taken).await?;
+        tracing::info!(store = self.name, key = taken.key, "discarded what was kept of a broken upload");
+        Ok(true)
+    }
+
+    /// Removes a tail or turn that no record can name any more; tells whether it was one.
+    pub(super) async fn discard_stray(
+        &self,
+        kind: Kind,
+        (name, written): (&str, Option<DateTime<Utc>>),
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        let oldest = TimeDelta::from_std(self.resume_window).unwrap_or(TimeDelta::MAX);
+        let age = written.map(|written| now - written);
+        if age.is_none_or(|age| age < oldest.checked_add(&TimeDelta::days(1)).unwrap_or(oldest)) {
+            return Ok(false);
+        }
+        self.forget_record(kind, name).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,343 @@
+//! Uploads that break are gone on with, from any gateway, and nobody sees them before they are complete.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucketport::data::{Abort, AbortReason, DataError};
+use bucketport::storage::{EntryKind, Error, Result, Store, UploadMode};
+use bytes::Bytes;
+use chrono::{TimeDelta, Utc};
+use futures::future::join_all;
+use tokio::sync::Notify;
+
+use crate::data::{FakeData, Step, body};
+use crate::fixture::{Fixture, PART};
+
+const WINDOW: Duration = Duration::from_hours(1);
+const BROKEN_AFTER: [usize; 6] = [1, 100, PART - 1, PART, PART + 100, 3 * PART + 100];
+
+/// The store as its users have it.
+fn store_of(fixture: &Fixture, owner: &str) -> Arc<Store> {
+    Arc::new(fixture.store().owned_by(owner))
+}
+
+async fn upload(fixture: &Fixture, name: &str, mode: UploadMode, script: Vec<Step>) -> Result<u64> {
+    let planned = store_of(fixture, "acme").plan_upload(&fixture.path(name), mode).await?;
+    let (data, _) = FakeData::uploads(script);
+    planned.run(data, &Abort::new()).await
+}
+
+/// Sends `bytes` and breaks.
+async fn breaks(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
+    let script = vec![Step::Send(bytes.clone()), Step::Lose];
+    assert_err!(upload(fixture, name, mode, script).await, Data(DataError::Lost(_)));
+}
+
+async fn completes(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
+    let taken = upload(fixture, name, mode, vec![Step::Send(bytes.clone())]).await;
+    assert_eq!(taken.unwrap_or_else(|error| panic!("{name}: {error:?}")), bytes.len() as u64);
+}
+
+/// What SIZE tells `owner`.
+async fn size(fixture: &Fixture, owner: &str, name: &str) -> Result<u64> {
+    let entry = store_of(fixture, owner).progress(&fixture.path(name)).await?;
+    match entry.kind {
+        EntryKind::File { size } => Ok(size),
+        EntryKind::Directory => panic!("{name} is a directory"),
+    }
+}
+
+/// Fails unless all of `kept` was kept for its uploader and nobody sees anything of it.
+async fn assert_kept(fixture: &Fixture, name: &str, kept: usize) {
+    assert_eq!(size(fixture, "acme", name).await.expect("kept"), kept as u64, "{name}");
+    assert_err!(size(fixture, "other", name).await, NotFound);
+    assert_err!(store_of(fixture, "acme").stat(&fixture.path(name)).await, NotFound);
+    fixture.assert_missing(name).await;
+    let listed = fixture.entries("").await.unwrap_or_default();
+    assert!(!listed.contains_key(name), "{listed:?}");
+}
+
+pub(crate) async fn goes_on_where_it_broke(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in BROKEN_AFTER {
+        let (name, bytes) = (format!("broken after {sent}"), body(4 * PART, sent as u64));
+        breaks(&fixture, &name, UploadMode::Replace, &bytes.slice(..sent)).await;
+        assert_kept(&fixture, &name, sent).await;
+        let replica = fixture.replica();
+        completes(&replica, &name, UploadMode::From(sent as u64), &bytes.slice(sent..)).await;
+        replica.assert_holds(&name, &bytes).await;
+        replica.assert_nothing_left().await;
+    }
+}
+
+pub(crate) async fn appends_where_it_broke(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [100, PART + 100] {
+        let (name, bytes) = (format!("broken after {sent}"), body(3 * PART, sent as u64));
+        breaks(&fixture, &name, UploadMode::Replace, &bytes.slice(..sent)).await;
+        completes(&fixture.replica(), &name, UploadMode::Append, &bytes.slice(sent..)).await;
+        fixture.assert_holds(&name, &bytes).await;
+    }
+}
+
+pub(crate) async fn breaks_again_and_again(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    let bytes = body(5 * PART + 7, 1);
+    let mut from = 0;
+    for to in [10, 30, PART + 1, PART + 2, 2 * PART, 4 * PART + 5] {
+        let mode = if from == 0 { UploadMode::Replace } else { UploadMode::From(from as u64) };
+        let replica = fixture.replica();
+        breaks(&replica, "file", mode, &bytes.slice(from..to)).await;
+        assert_kept(&replica, "file", to).await;
+        from = to;
+    }
+    completes(&fixture.replica(), "file", UploadMode::From(from as u64), &bytes.slice(from..)).await;
+    fixture.assert_holds("file", &bytes).await;
+    fixture.assert_nothing_left().await;
+}
+
+pub(crate) async fn goes_on_within_the_tail(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    let (sent, bytes) = (PART + 1000, body(2 * PART, 1));
+    breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..sent)).await;
+    let from = |offset: usize| UploadMode::From(offset as u64);
+    assert_err!(upload(&fixture, "file", from(sent + 1), Vec::new()).await, OffsetBeyondEnd);
+    assert_err!(upload(&fixture, "file", from(PART - 1), Vec::new()).await, OffsetNotKept(_));
+    assert_kept(&fixture, "file", sent).await;
+    // A local folder has it all in the file, which it does not cut.
+    let offset = if fixture.folder().is_some() { sent } else { PART + 10 };
+    let rest = body(PART, 2);
+    completes(&fixture, "file", from(offset), &rest).await;
+    fixture.assert_holds("file", &[&bytes[..offset], &rest].concat()).await;
+    fixture.assert_nothing_left().await;
+}
+
+pub(crate) async fn an_old_file_stays_until_it_is_complete(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    let (old, bytes) = (body(1000, 1), body(2 * PART, 2));
+    fixture.put("file", &old).await;
+    for sent in [10, PART + 10] {
+        breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..sent)).await;
+        fixture.assert_holds("file", &old).await;
+        assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), sent as u64);
+        assert_eq!(size(&fixture, "other", "file").await.expect("complete"), 1000);
+    }
+    completes(&fixture, "file", UploadMode::From(PART as u64 + 10), &bytes.slice(PART + 10..)).await;
+    fixture.assert_holds("file", &bytes).await;
+    assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), bytes.len() as u64);
+    fixture.assert_nothing_left().await;
+}
+
+pub(crate) async fn begins_anew_without_rest(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [10, PART + 10] {
+        for size in [20, PART + 20] {
+            breaks(&fixture, "file", UploadMode::Replace, &body(sent, 1)).await;
+            completes(&fixture, "file", UploadMode::Replace, &body(size, 2)).await;
+            fixture.assert_holds("file", &body(size, 2)).await;
+            fixture.assert_nothing_left().await;
+            fixture.store().delete(&fixture.path("file")).await.expect("it is there");
+        }
+    }
+}
+
+pub(crate) async fn is_given_up_by_delete(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [10, PART + 10] {
+        breaks(&fixture, "dir/file", UploadMode::Replace, &body(sent, 1)).await;
+        let path = fixture.path("dir/file");
+        assert_err!(store_of(&fixture, "other").delete(&path).await, NotFound);
+        store_of(&fixture, "acme").delete(&path).await.expect("kept");
+        assert_err!(size(&fixture, "acme", "dir/file").await, NotFound);
+        fixture.assert_nothing_left().await;
+        fixture.assert_missing("dir").await;
+        assert_err!(store_of(&fixture, "acme").delete(&path).await, NotFound);
+    }
+}
+
+pub(crate) async fn is_given_up_by_an_abort(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [10, PART + 10] {
+        for kept in [0, 5, PART + 5] {
+            let mut mode = UploadMode::Replace;
+            if kept > 0 {
+                breaks(&fixture, "file", mode, &body(kept, 1)).await;
+                mode = UploadMode::From(kept as u64);
+            }
+            let planned =
+                store_of(&fixture, "acme").plan_upload(&fixture.path("file"), mode).await.expect("possible");
+            let reached = Arc::new(Notify::new());
+            let script = [Step::Send(body(sent, 2)), Step::Reached(Arc::clone(&reached)), Step::StayForever];
+            let (data, _) = FakeData::uploads(script);
+            let abort = Abort::new();
+            let aborting = async {
+                reached.notified().await;
+                abort.abort(AbortReason::Requested);
+            };
+            let (result, ()) = tokio::join!(planned.run(data, &abort), aborting);
+            assert_err!(result, Data(DataError::Aborted));
+            fixture.assert_nothing_left().await;
+            assert_err!(size(&fixture, "acme", "file").await, NotFound);
+        }
+    }
+}
+
+pub(crate) async fn is_one_session_s_at_a_time(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [10, PART + 10] {
+        let bytes = body(2 * PART, 1);
+        breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..sent)).await;
+        let mode = UploadMode::From(sent as u64);
+        let store = store_of(&fixture, "acme");
+        let first = store.plan_upload(&fixture.path("file"), mode).await.expect("nobody has it");
+        assert_err!(upload(&fixture.replica(), "file", mode, Vec::new()).await, Busy);
+        assert_err!(upload(&fixture.replica(), "file", UploadMode::Append, Vec::new()).await, Busy);
+        // A transfer that never began: the client did not open its data connection.
+        drop(first);
+        let again = async {
+            loop {
+                match store.plan_upload(&fixture.path("file"), mode).await {
+                    Err(Error::Busy) => tokio::time::sleep(Duration::from_millis(10)).await,
+                    planned => return planned.expect("nobody has it"),
+                }
+            }
+        };
+        let planned = tokio::time::timeout(Duration::from_secs(20), again).await.expect("it is let go");
+        let (data, _) = FakeData::uploads([Step::Send(bytes.slice(sent..))]);
+        planned.run(data, &Abort::new()).await.expect("the rest is there");
+        // Nothing is left for the client to see when it has its reply.
+        assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), bytes.len() as u64);
+        fixture.assert_holds("file", &bytes).await;
+        fixture.assert_nothing_left().await;
+    }
+}
+
+pub(crate) async fn is_one_session_s_of_many(plain: &Fixture) {
+    // `s3s-fs` knows no conditional PUT.
+    if plain.server().is_some_and(|server| server.bucket().is_none()) {
+        return;
+    }
+    let fixture = plain.keeping(WINDOW);
+    for round in 0..10 {
+        let name = format!("file {round}");
+        breaks(&fixture, &name, UploadMode::Replace, &body(10, 1)).await;
+        let (fixture, name) = (&fixture, &name);
+        let plans = join_all((0..6).map(|_| async move {
+            let replica = fixture.replica();
+            store_of(&replica, "acme").plan_upload(&fixture.path(name), UploadMode::From(10)).await
+        }));
+        let (winners, losers): (Vec<_>, Vec<_>) = plans.await.into_iter().partition(Result::is_ok);
+        assert_eq!(winners.len(), 1, "{losers:?}");
+        assert!(losers.iter().all(|loser| matches!(loser, Err(Error::Busy))), "{losers:?}");
+        for winner in winners {
+            let (data, _) = FakeData::uploads([Step::Send(body(10, 2))]);
+            winner.expect("a winner").run(data, &Abort::new()).await.expect("the rest is there");
+        }
+        fixture.assert_holds(name, &[body(10, 1), body(10, 2)].concat()).await;
+    }
+}
+
+pub(crate) async fn is_over_after_its_window(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    for sent in [10, PART + 10] {
+        breaks(&fixture, "dir/file", UploadMode::Replace, &body(sent, 1)).await;
+        let (store, metrics) = (fixture.store(), fixture.metrics());
+        store.clean(metrics, Utc::now() + TimeDelta::minutes(50)).await.expect("the store answers");
+        assert_eq!(size(&fixture, "acme", "dir/file").await.expect("kept"), sent as u64);
+        store.clean(metrics, Utc::now() + TimeDelta::minutes(70)).await.expect("the store answers");
+        assert_err!(size(&fixture, "acme", "dir/file").await, NotFound);
+        let rest = upload(&fixture, "dir/file", UploadMode::From(sent as u64), Vec::new()).await;
+        assert_err!(rest, OffsetBeyondEnd);
+        fixture.assert_nothing_left().await;
+        fixture.assert_missing("dir").await;
+    }
+    // The janitor need not have come by.
+    let brief = plain.keeping(Duration::from_secs(1));
+    breaks(&brief, "file", UploadMode::Replace, &body(10, 1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_err!(size(&brief, "acme", "file").await, NotFound);
+    assert_err!(upload(&brief, "file", UploadMode::From(10), Vec::new()).await, OffsetBeyondEnd);
+    completes(&brief, "file", UploadMode::Replace, &body(30, 2)).await;
+    brief.assert_holds("file", &body(30, 2)).await;
+    brief.assert_nothing_left().await;
+}
+
+pub(crate) async fn appends_to_files_are_not_kept(plain: &Fixture) {
+    let fixture = plain.keeping(WINDOW);
+    let old = body(100, 1);
+    fixture.put("file", &old).await;
+    for sent in [10, PART + 10] {
+        breaks(&fixture, "file", UploadMode::Append, &body(sent, 2)).await;
+        assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), 100);
+        fixture.assert_holds("file", &old).await;
+        fixture.assert_nothing_left().await;
+    }
+    // REST and STOR on a complete file is kept, and loses to a rival like any other.
+    breaks(&fixture, "file", UploadMode::From(50), &body(PART, 3)).await;
+    let kept = size(&fixture, "acme", "file").await.expect("kept");
+    assert_eq!(kept, 50 + PART as u64);
+    fixture.put("file", &body(70, 4)).await;
+    let rest = upload(&fixture, "file", UploadMode::From(kept), vec![Step::Send(body(5, 5))]).await;
+    assert_err!(rest, Changed);
+    fixture.assert_holds("file", &body(70, 4)).await;
+    fixture.assert_nothing_left().await;
+}
+
+pub(crate) async fn lives_on_a_little_memory(plain: &Fixture) {
+    let fixture = &plain.keeping(WINDOW).with_memory(2 * PART as u64);
+    let bytes = &body(2 * PART + 9, 1);
+    let uploads = join_all((0..10).map(|number| async move {
+        let name = format!("file {number}");
+        let sent = PART / 2 + number * PART / 8;
+        breaks(fixture, &name, UploadMode::Replace, &bytes.slice(..sent)).await;
+        completes(fixture, &name, UploadMode::From(sent as u64), &bytes.slice(sent..)).await;
+        fixture.assert_holds(&name, bytes).await;
+    }));
+    tokio::time::timeout(Duration::from_mins(2), uploads).await.expect("they wait for each other for ever");
+    fixture.assert_nothing_left().await;
+}
+
+/// A session that others could not hear of for long goes on after one of them has taken the upload up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_lost_its_hold_harms_nothing() {
+    let plain = Fixture::on_local().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let bytes = body(2 * PART, 1);
+    let (go, path) = (Arc::new(Notify::new()), fixture.path("file"));
+    let first = store_of(&fixture, "acme");
+    let planned = first.plan_upload(&path, UploadMode::Replace).await.expect("possible");
+    let reached = Arc::new(Notify::new());
+    let script =
+        [Step::Send(bytes.slice(..PART)), Step::Reached(Arc::clone(&reached)), Step::Wait(Arc::clone(&go))];
+    let (data, _) = FakeData::uploads(script);
+    let running = tokio::spawn(async move { planned.run(data, &Abort::new()).await });
+    reached.notified().await;
+
+    let records = fixture.folder().expect("local").join(".bucketport/resume");
+    let second = store_of(&fixture.replica(), "acme");
+    let taking_up = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            // As if it had not been written for long.
+            for record in std::fs::read_dir(&records).into_iter().flatten() {
+                let record = record.expect("an entry").path();
+                let text = std::fs::read_to_string(&record).unwrap_or_default();
+                let Some((before, after)) = text.split_once("\"held_until\":") else { continue };
+                let after = after.split_once([',', '}']).map_or("", |(_, after)| after);
+                let after = if after.is_empty() { "}" } else { after };
+                std::fs::write(&record, format!("{before}\"held_until\":null{after}")).expect("writable");
+            }
+            let Ok(kept) = size(&fixture, "acme", "file").await else { continue };
+            if let Ok(planned) = second.plan_upload(&path, UploadMode::From(kept)).await {
+                return (usize::try_from(kept).expect("small"), planned);
+            }
+        }
+    };
+    let (kept, planned) = tokio::time::timeout(Duration::from_secs(30), taking_up).await.expect("taken up");
+    go.notify_one();
+    assert_err!(running.await.expect("no panic"), Busy);
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(kept..))]);
+    planned.run(data, &Abort::new()).await.expect("nothing is in its way");
+    fixture.assert_holds("file", &bytes).await;
+    plain.finish(Ok(())).await;
+}
