@@ -22,6 +22,8 @@ pub(super) enum Meaning {
     Busy,
     /// Another request is in the way of this one.
     Conflict,
+    /// Something of that name is there already.
+    Exists,
     /// The bucket is not there.
     NoBucket,
     /// The credentials may not do that.
@@ -57,11 +59,6 @@ impl Answer {
         Self { status, code: cut(code), message: cut(message) }
     }
 
-    /// Whether its code is one of the table's.
-    pub(super) fn is_known(&self) -> bool {
-        of_code(&self.code).is_some()
-    }
-
     /// What it means.
     pub(super) fn meaning(&self) -> Meaning {
         of_code(&self.code).unwrap_or_else(|| of_status(self.status))
@@ -93,6 +90,7 @@ fn of_code(code: &str) -> Option<Meaning> {
         | "TooManyRequests"
         | "XMinioServerNotInitialized" => Meaning::Busy,
         "OperationAborted" | "ConditionalRequestConflict" | "TransactionInProgress" => Meaning::Conflict,
+        "BlobAlreadyExists" | "ResourceAlreadyExists" => Meaning::Exists,
         "NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted" | "ContainerDisabled" => {
             Meaning::NoBucket
         }

@@ -104,6 +104,7 @@ impl Error {
     /// What an answer of the store comes to. Exhaustive, so that a new meaning is not forgotten here.
     fn answered(meaning: Meaning, error: object_store::Error) -> Self {
         match meaning {
+            Meaning::Exists => Self::AlreadyExists,
             Meaning::AccessDenied | Meaning::BadCredentials => Self::Refused(error),
             Meaning::ExpiredCredentials => Self::ExpiredCredentials(error),
             Meaning::ClockSkew => Self::ClockSkew(error),

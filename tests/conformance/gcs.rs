@@ -273,7 +273,9 @@ impl Contents {
 
     fn get(&self, key: &str, headers: &HeaderMap) -> Served {
         let stored = self.objects.get(key).ok_or(NO_SUCH_KEY)?;
-        if headers.get(header::IF_MATCH).is_some_and(|wanted| wanted.as_bytes() != stored.etag().as_bytes()) {
+        let bare = |etag: &str| etag.trim_matches('"').to_owned();
+        let wanted = headers.get(header::IF_MATCH).and_then(|wanted| wanted.to_str().ok());
+        if wanted.is_some_and(|wanted| bare(wanted) != bare(&stored.etag())) {
             return Err(PRECONDITION);
         }
         let mut response = described(stored);

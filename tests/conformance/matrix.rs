@@ -152,6 +152,11 @@ impl Operation {
 
 async fn at_each_call(fixture: &Fixture, faults: &Faults, operation: Operation, times: usize) {
     for call in CALLS {
+        // Those of an upload in parts are for the gateway's own record of it, which a fault may leave to the janitor.
+        let is_own = matches!(operation, Operation::Upload(_, size) if size > PART);
+        if is_own && matches!(call, Call::Put | Call::Delete) {
+            continue;
+        }
         for (what, fault) in faults_at_a_call() {
             // Nobody has heard the name of that multipart upload, so only the store's own rules can end it.
             if call == Call::CreateMultipart && matches!(fault, Fault::DoneBut(_) | Fault::DoneThenReset) {

@@ -106,7 +106,9 @@ async fn what_cannot_be_copied_is_never_lost() {
         fixture.put("to", &body(5, 2)).await;
         let (from, to) = (fixture.path("from"), fixture.path("to"));
         for call in [Call::Get, Call::CreateMultipart, Call::PutPart, Call::CompleteMultipart, Call::Delete] {
-            faults.add(call, 0, 1, Fault::Status(403));
+            // The first delete is that of the upload's own record.
+            let skip = usize::from(call == Call::Delete);
+            faults.add(call, skip, 1, Fault::Status(403));
             assert!(narrow.rename(&from, &to, Existing::Replace).await.is_err(), "{call:?}");
             fixture.assert_holds("from", &bytes).await;
             fixture.assert_nothing_left().await;

@@ -1,14 +1,12 @@
 //! Uploads to a bucket: one PUT, or a multipart upload whose parts go side by side.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, TagSet,
 };
-use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::claim::{CHECKSUM, Claim, Holder};
@@ -16,15 +14,12 @@ use super::labels::Labels;
 use super::parts::{Clients, Named, Parts, begin};
 use super::sizes::PartSizes;
 use crate::shutdown::Shutdown;
+use crate::storage::answer::{self, Meaning};
 use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::checksum::{Checksum, Hasher};
 use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
-
-/// Between the tries of a PUT that another request is in the way of; each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LAST_PAUSE: Duration = Duration::from_secs(4);
 
 /// How a bucket's uploads are sent.
 #[derive(Clone, Debug)]
@@ -75,7 +70,7 @@ impl Destination for CloudDestination {
     }
 }
 
-/// Stores the body in one request, which is tried again when the store says that another one was in its way.
+/// Stores the body in one request.
 async fn put(
     objects: Arc<dyn ObjectStore>,
     path: StorePath,
@@ -91,41 +86,20 @@ async fn put(
         None => Default::default(),
     };
     claim.put_on(&mut attributes);
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let options = PutOptions {
-            mode: mode.clone(),
-            attributes: attributes.clone(),
-            tags: tags.clone(),
-            ..PutOptions::default()
-        };
-        let error = match objects.put_opts(path.as_path(), payload.clone(), options).await {
-            Ok(_) => return Ok(()),
-            // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that
-            // must do.
-            Err(object_store::Error::NotImplemented { .. }) if mode == PutMode::Create => {
-                mode = PutMode::Overwrite;
-                continue;
-            }
-            Err(error) => error,
-        };
-        let holder = claim.holder(&objects, &path).await;
-        if holder == Holder::Ours {
-            return Ok(());
-        }
-        match error {
-            object_store::Error::AlreadyExists { .. }
-                if mode == PutMode::Create && holder == Holder::Another =>
-            {
-                return Err(Error::AlreadyExists);
-            }
-            // Another request was in its way.
-            object_store::Error::AlreadyExists { .. } if pause <= LAST_PAUSE => {
-                sleep(pause).await;
-                pause *= 2;
-            }
-            error => return Err(write_error(error)),
-        }
+    let options = PutOptions { mode: mode.clone(), attributes, tags, ..PutOptions::default() };
+    let mut result = objects.put_opts(path.as_path(), payload.clone(), options.clone()).await;
+    // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
+    if mode == PutMode::Create && matches!(result, Err(object_store::Error::NotImplemented { .. })) {
+        mode = PutMode::Overwrite;
+        let options = PutOptions { mode: PutMode::Overwrite, ..options };
+        result = objects.put_opts(path.as_path(), payload, options).await;
+    }
+    let Err(error) = result else { return Ok(()) };
+    match claim.holder(&objects, &path).await {
+        Holder::Ours => Ok(()),
+        // That the name is taken is said only of what is there.
+        Holder::Another if mode == PutMode::Create && is_lost(&error) => Err(Error::AlreadyExists),
+        Holder::Another | Holder::Unknown => Err(write_error(error)),
     }
 }
 
@@ -223,6 +197,12 @@ fn checksum(payload: &PutPayload) -> Checksum {
     let mut hasher = Hasher::new();
     payload.iter().for_each(|piece| hasher.update(piece));
     hasher.finish()
+}
+
+/// Whether an upload that was to make a new object may have lost to a rival.
+fn is_lost(error: &object_store::Error) -> bool {
+    let conflict = answer::behind(error).is_some_and(|answer| answer.meaning() == Meaning::Conflict);
+    conflict || matches!(error, object_store::Error::AlreadyExists { .. })
 }
 
 /// What is not found when an object is written is the bucket, or the upload itself: the store's fault, not a missing

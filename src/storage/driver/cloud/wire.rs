@@ -26,7 +26,7 @@ const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(2);
 const CREDENTIALS_TRIES: usize = 2;
 /// Between the tries of a request that another one is in the way of; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LAST_PAUSE: Duration = Duration::from_secs(4);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// Stand for what an answer lacks and `object_store` insists on.
 const NO_ETAG: &str = "none";
 const NO_TIME: &str = "Thu, 01 Jan 1970 00:00:00 GMT";
@@ -220,7 +220,7 @@ async fn refused(asked: Asked, response: HttpResponse) -> Result<HttpResponse, F
     // `object_store` knows these: nothing is there, and a condition does not hold.
     let understood = match status {
         404 | 412 => answer.meaning() != Meaning::NoBucket,
-        409 => asked.conditional && !answer.is_known(),
+        409 => asked.conditional && answer.meaning() == Meaning::Exists,
         _ => false,
     };
     if understood { Ok(HttpResponse::from_parts(parts, body.into())) } else { Err(Failure::Answered(answer)) }
