@@ -4,6 +4,7 @@ mod support;
 
 mod clients;
 mod concurrency;
+mod crash;
 mod devices;
 mod dialects;
 mod dialogue;

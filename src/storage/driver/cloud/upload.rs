@@ -1,12 +1,14 @@
 //! Uploads to a bucket: one PUT, or a multipart upload whose parts go side by side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
     Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, TagSet,
 };
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::claim::{CHECKSUM, Claim, Holder};
@@ -70,12 +72,17 @@ impl Destination for CloudDestination {
     }
 }
 
+/// How often an upload that was to make a new object is tried again when the store says that there is one, and there is
+/// none; and the pause before.
+const TRIES: usize = 2;
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Stores the body in one request.
 async fn put(
     objects: Arc<dyn ObjectStore>,
     path: StorePath,
     payload: PutPayload,
-    (mut mode, labels): (PutMode, Option<(Attributes, TagSet)>),
+    (mode, labels): (PutMode, Option<(Attributes, TagSet)>),
 ) -> Result<()> {
     let claim = Claim::new();
     let (mut attributes, tags) = match labels {
@@ -86,20 +93,28 @@ async fn put(
         None => Default::default(),
     };
     claim.put_on(&mut attributes);
-    let options = PutOptions { mode: mode.clone(), attributes, tags, ..PutOptions::default() };
-    let mut result = objects.put_opts(path.as_path(), payload.clone(), options.clone()).await;
-    // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
-    if mode == PutMode::Create && matches!(result, Err(object_store::Error::NotImplemented { .. })) {
-        mode = PutMode::Overwrite;
-        let options = PutOptions { mode: PutMode::Overwrite, ..options };
-        result = objects.put_opts(path.as_path(), payload, options).await;
-    }
-    let Err(error) = result else { return Ok(()) };
-    match claim.holder(&objects, &path).await {
-        Holder::Ours => Ok(()),
-        // That the name is taken is said only of what is there.
-        Holder::Another if mode == PutMode::Create && is_lost(&error) => Err(Error::AlreadyExists),
-        Holder::Another | Holder::Unknown => Err(write_error(error)),
+    let mut options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
+    let mut tries = 0;
+    loop {
+        let result = objects.put_opts(path.as_path(), payload.clone(), options.clone()).await;
+        let Err(error) = result else { return Ok(()) };
+        let creates = options.mode == PutMode::Create;
+        // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
+        if creates && matches!(error, object_store::Error::NotImplemented { .. }) {
+            options.mode = PutMode::Overwrite;
+            continue;
+        }
+        match claim.holder(&objects, &path).await {
+            Holder::Ours => return Ok(()),
+            // That the name is taken is said only of what is there.
+            Holder::Another if creates && is_lost(&error) => return Err(Error::AlreadyExists),
+            // It was taken, and is not any more.
+            Holder::Unknown if creates && is_lost(&error) && tries < TRIES => {
+                tries += 1;
+                sleep(PAUSE).await;
+            }
+            Holder::Another | Holder::Unknown => return Err(write_error(error)),
+        }
     }
 }
 

@@ -110,8 +110,8 @@ impl Checked {
         }
         match asked.what {
             What::Listing(dialect) => Ok(listed(dialect, response).await?),
-            What::Copy | What::Complete => done(response).await,
-            What::Object => Ok(complete(response)),
+            What::Change => done(response).await,
+            What::Object => complete(response),
             What::Other => Ok(response),
         }
     }
@@ -175,9 +175,8 @@ struct Asked {
 enum What {
     /// A page of keys.
     Listing(Dialect),
-    Copy,
-    /// That a multipart upload becomes an object.
-    Complete,
+    /// A copy, a delete, or that a multipart upload becomes an object.
+    Change,
     /// An object, or what the store says of it.
     Object,
     Other,
@@ -194,9 +193,10 @@ impl Asked {
             "GET" if asks("comp=list") => What::Listing(Dialect::Azure),
             "GET" | "HEAD" => What::Object,
             "PUT" if has("x-amz-copy-source") || has("x-goog-copy-source") || has("x-ms-copy-source") => {
-                What::Copy
+                What::Change
             }
-            "POST" if names("uploadId") => What::Complete,
+            "POST" if names("uploadId") => What::Change,
+            "DELETE" => What::Change,
             _ => What::Other,
         };
         let conditional = ["if-none-match", "if-match", "x-goog-if-generation-match"].into_iter().any(has);
@@ -237,7 +237,7 @@ async fn listed(dialect: Dialect, response: HttpResponse) -> Result<HttpResponse
     Ok(HttpResponse::from_parts(parts, Bytes::from_static(dialect.empty_page()).into()))
 }
 
-/// An answer of 200 can hold an error, of a copy or of the end of a multipart upload. And `object_store` takes it for one
+/// An answer of 200 can hold an error. And `object_store` takes it for one
 /// if a name in it has `InternalError` or `SlowDown` in it, so it gets no names.
 async fn done(response: HttpResponse) -> Result<HttpResponse, Failure> {
     let pending = response.headers().get("x-ms-copy-status").is_some_and(|status| status != "success");
@@ -255,9 +255,17 @@ async fn done(response: HttpResponse) -> Result<HttpResponse, Failure> {
 }
 
 /// `response` with what it lacks of an object's facts, and a note of that.
-fn complete(mut response: HttpResponse) -> HttpResponse {
+fn complete(mut response: HttpResponse) -> Result<HttpResponse, Failure> {
     let mut unsaid = Unsaid::default();
     let headers = response.headers_mut();
+    // Who says neither speaks of no object, whatever the status.
+    if !headers.contains_key("etag") && !headers.contains_key("last-modified") {
+        return Err(Failure::Answered(Answer::new(
+            response.status().as_u16(),
+            "",
+            "it says nothing of an object",
+        )));
+    }
     let readable = headers.get("last-modified").and_then(|time| time.to_str().ok());
     if readable.is_none_or(|time| chrono::DateTime::parse_from_rfc2822(time).is_err()) {
         unsaid.modified = true;
@@ -273,7 +281,7 @@ fn complete(mut response: HttpResponse) -> HttpResponse {
         headers.insert("content-length", NO_SIZE.parse().expect("plain text"));
     }
     response.extensions_mut().insert(unsaid);
-    response
+    Ok(response)
 }
 
 /// An answer that cannot be read.
