@@ -123,6 +123,12 @@ impl StoreConfig {
         if driver == StoreDriver::UnftpSbeGcs && scheme.is_some_and(|scheme| scheme != "gs") {
             section.error("driver", "`unftp-sbe-gcs` is for gs:// stores only");
         }
+        if driver == StoreDriver::UnftpSbeGcs && !storage_class.is_empty() {
+            section.error("storage_class", "is not carried by driver = \"unftp-sbe-gcs\"");
+        }
+        if scheme == Some("gs") && !tags.is_empty() {
+            section.error("tags", "are not known to Google Cloud Storage");
+        }
         if driver == StoreDriver::UnftpSbeGcs && !resume_window.is_zero() {
             section.error(
                 "resume_window",

@@ -112,11 +112,13 @@ fn of_code(code: &str) -> Option<Meaning> {
         | "SignatureDoesNotMatch"
         | "InvalidSecurity"
         | "InvalidToken"
-        | "AuthenticationFailed"
         | "NoAuthenticationInformation"
         | "InvalidAuthenticationInfo"
         | "AuthenticationRequired" => Meaning::BadCredentials,
-        "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException" => Meaning::ExpiredCredentials,
+        // Azure has one word for wrong, expired and skewed; a device must not drop its file for the latter.
+        "ExpiredToken" | "TokenRefreshRequired" | "ExpiredTokenException" | "AuthenticationFailed" => {
+            Meaning::ExpiredCredentials
+        }
         "RequestTimeTooSkewed" | "RequestExpired" => Meaning::ClockSkew,
         "ObjectLocked"
         | "InvalidRetentionPeriod"

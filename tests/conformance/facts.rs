@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use axum::http::response::Parts;
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 use bucketport::storage::{Error, Existing, UploadMode};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -70,7 +70,17 @@ fn with_odd_time(mut parts: Parts, body: Bytes) -> Response<Body> {
     Response::from_parts(parts, body.into())
 }
 
-const EDITS: [(&str, Edit); 6] = [
+/// Raw UTF-8 where only ASCII is legal, as some tools write it.
+fn with_odd_headers(mut parts: Parts, body: Bytes) -> Response<Body> {
+    let odd = HeaderValue::from_bytes("filename=\"é.pdf\"".as_bytes()).expect("bytes");
+    parts.headers.insert("content-disposition", odd.clone());
+    parts.headers.insert("x-amz-meta-title", odd.clone());
+    parts.headers.insert("x-goog-meta-title", odd);
+    Response::from_parts(parts, body.into())
+}
+
+const EDITS: [(&str, Edit); 7] = [
+    ("odd headers", with_odd_headers),
     ("no length", without_length),
     ("no etag", without_etag),
     ("weak etag", with_weak_etag),
@@ -203,6 +213,29 @@ async fn a_body_that_breaks_is_not_gone_on_with_in_another_file() {
         let (data, seen) = crate::data::FakeData::downloads();
         let result = planned.run(data, &bucketport::data::Abort::new()).await;
         assert!(matches!(result, Err(Error::Replaced)), "{result:?}");
+        let seen = seen.lock().expect("not poisoned");
+        assert!(seen.reset && seen.received == body(PART / 2, 1)[..seen.received.len()]);
+    })
+    .await;
+}
+
+/// Without etags nothing says whether it is the same file, so it is not gone on with at all.
+#[tokio::test]
+async fn a_body_without_an_etag_that_breaks_is_not_gone_on_with() {
+    fn half_without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+        parts.headers.remove(ETAG);
+        half(parts, body)
+    }
+    run(async |fixture, faults| {
+        fixture.put("file", &body(PART / 2, 1)).await;
+        faults.add(Call::Get, 0, 1, Fault::Edited(half_without_etag));
+        faults.add(Call::Get, 0, ALWAYS, Fault::Edited(without_etag));
+        let planned = fixture.store().plan_download(&fixture.path("file"), 0).await.expect("there");
+        fixture.put("file", &body(PART / 2, 2)).await;
+        let (data, seen) = crate::data::FakeData::downloads();
+        let result = planned.run(data, &bucketport::data::Abort::new()).await;
+        faults.clear();
+        assert!(result.is_err(), "{result:?}");
         let seen = seen.lock().expect("not poisoned");
         assert!(seen.reset && seen.received == body(PART / 2, 1)[..seen.received.len()]);
     })

@@ -107,6 +107,30 @@ async fn a_listing_that_begins_again_fails() {
     .await;
 }
 
+/// It goes round in a circle that is longer than one page.
+#[tokio::test]
+async fn a_listing_that_goes_round_fails() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static PAGES: AtomicUsize = AtomicUsize::new(0);
+    fn of_two(parts: Parts, _body: Bytes) -> Response<Body> {
+        let page = PAGES.fetch_add(1, Ordering::Relaxed) % 2;
+        let text = format!(
+            "<ListBucketResult><IsTruncated>true</IsTruncated>\
+             <CommonPrefixes><Prefix>pre/fix/d/{page}/</Prefix></CommonPrefixes>\
+             <NextContinuationToken>{}</NextContinuationToken></ListBucketResult>",
+            rand::random::<u64>()
+        );
+        edited(parts, &Bytes::new(), |_| text)
+    }
+    run(async |fixture, faults| {
+        faults.add(Call::List, 0, usize::MAX, Fault::Edited(of_two));
+        let listing = tokio::time::timeout(SOON, fixture.entries("d")).await.expect("in time");
+        faults.clear();
+        assert!(matches!(listing, Err(Error::Store(_))), "{listing:?}");
+    })
+    .await;
+}
+
 /// The server gives two keys at most, however many are asked for.
 #[tokio::test]
 async fn short_pages_are_put_together() {

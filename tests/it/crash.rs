@@ -118,6 +118,8 @@ fn of_a_local_folder_nothing_is_lost() {
 fn of_a_bucket_nothing_is_lost() {
     let server = S3Server::start();
     let start = || Setup::default().ports(40).transfer("part_size = \"5MiB\"").s3(&server).start();
-    let left = || [server.open_uploads(), own_files(&server.bucket())].concat();
-    killed_again_and_again(start, &server.bucket(), left);
+    killed_again_and_again(start, &server.bucket(), || own_files(&server.bucket()));
+    // Those that were killed before they had a record are left to the bucket's lifecycle rules.
+    let parts = server.open_uploads().into_iter().filter(|file| file.contains(".part-")).count();
+    assert!(parts <= usize::try_from(CLIENTS * ROUNDS).expect("small"), "{parts} parts stay");
 }

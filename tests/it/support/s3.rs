@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::access::{S3Access, S3AccessContext};
@@ -54,6 +57,15 @@ impl S3Server {
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let service = service.clone();
+                // What it has begun it finishes, also when its client is killed meanwhile; s3s-fs alone would leave a
+                // multipart upload that is half completed.
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let service = service.clone();
+                    let request = request.map(s3s::Body::http_body_unsync);
+                    async move {
+                        tokio::spawn(async move { service.call(request).await }).await.expect("no panic")
+                    }
+                });
                 tokio::spawn(async move {
                     // A client that goes away is none of the server's business.
                     let _ = stream.set_nodelay(true);

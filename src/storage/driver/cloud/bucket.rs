@@ -19,7 +19,7 @@ use super::pages::{CloudPages, KeyPages};
 use super::parts::{Clients, Named, Parts};
 use super::sizes::PartSizes;
 use super::upload::{CloudDestination, CloudUpload, Manner, unconditional};
-use super::wire::Unsaid;
+use super::wire::{Unsaid, for_object};
 use crate::config::{StoreConfig, TransferConfig};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::{Budget, Charge};
@@ -110,7 +110,7 @@ impl Driver for Bucket {
 
     async fn head(&self, path: &StorePath) -> Result<Meta> {
         self.names.check(path)?;
-        let options = GetOptions { head: true, ..GetOptions::default() };
+        let options = GetOptions { head: true, ..for_object() };
         self.describe(path, facts(&self.objects.get_opts(path.as_path(), options).await?)).await
     }
 
@@ -125,7 +125,7 @@ impl Driver for Bucket {
         let options = GetOptions {
             range,
             if_match: get.version.as_ref().map(|version| version.strong().to_owned()),
-            ..GetOptions::default()
+            ..for_object()
         };
         let mut charge = match get.memory {
             Memory::Charged => Some(self.budget.charge()),

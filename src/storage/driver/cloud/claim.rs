@@ -9,6 +9,7 @@ use object_store::{Attribute, Attributes, GetOptions, ObjectStore};
 use rand::distr::{Alphanumeric, SampleString};
 use tokio::time::timeout;
 
+use super::wire::for_object;
 use crate::storage::driver::contract::Mark;
 use crate::storage::path::StorePath;
 
@@ -46,7 +47,7 @@ impl Claim {
 
     /// Whose the object at `path` is.
     pub(super) async fn holder(&self, objects: &Arc<dyn ObjectStore>, path: &StorePath) -> Holder {
-        let head = GetOptions { head: true, ..GetOptions::default() };
+        let head = GetOptions { head: true, ..for_object() };
         let asked = timeout(DEADLINE, objects.get_opts(path.as_path(), head)).await;
         let Ok(Ok(found)) = asked else { return Holder::Unknown };
         if mark_of(&found.attributes).is_some_and(|mark| mark.0 == self.0) {

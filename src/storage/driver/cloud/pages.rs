@@ -2,6 +2,8 @@
 //! that was cut short would look whole.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,6 +20,8 @@ pub(super) const PAGE: usize = 1000;
 /// Pages with nothing new in them that a store may give one after the other: empty ones, and such as only name a directory
 /// again. More of them lead nowhere.
 const EMPTY_PAGES: usize = 1000;
+/// How many tokens and first entries are remembered: those of 25 million keys.
+const REMEMBERED: usize = 50_000;
 
 /// The keys below a prefix, page by page.
 pub(super) struct KeyPages {
@@ -27,8 +31,8 @@ pub(super) struct KeyPages {
     page: usize,
     next: Next,
     begun: bool,
-    /// The first object of the last page that had one.
-    first: Option<String>,
+    /// Hashes of the tokens and of the first entries of pages so far, as far as there is room.
+    seen: HashSet<u64>,
     /// The last prefix that was given: a store may name one at the end of a page and at the beginning of the next.
     last_prefix: Option<String>,
 }
@@ -43,7 +47,7 @@ impl KeyPages {
             page,
             next: Next::End,
             begun: false,
-            first: None,
+            seen: HashSet::new(),
             last_prefix: None,
         }
     }
@@ -57,27 +61,32 @@ impl KeyPages {
                 (Next::Token(token), _) => Some(token.clone()),
                 (Next::Untold, _) => return Err(Error::listing("it is cut short")),
             };
-            let mut page = self.fetch(token.clone()).await?;
+            let mut page = self.fetch(token).await?;
             self.begun = true;
-            if matches!(&page.next, Next::Token(next) if Some(next) == token.as_ref()) {
-                return Err(Error::listing("a page leads to itself"));
+            if matches!(&page.next, Next::Token(next) if self.has_seen(&("token", next))) {
+                return Err(Error::listing("a page leads back"));
             }
             self.next = page.next.clone();
-            if let Some(first) = page.objects.first() {
-                if self.first.as_ref() == Some(&first.key) {
-                    return Err(Error::listing("a page came again"));
-                }
-                self.first = Some(first.key.clone());
-            }
             page.prefixes.retain(|prefix| self.last_prefix.as_ref() != Some(prefix));
             if let Some(last) = page.prefixes.last() {
                 self.last_prefix = Some(last.clone());
             }
-            if !page.objects.is_empty() || !page.prefixes.is_empty() {
-                return Ok(Some(page));
+            let first = page.objects.first().map(|object| &object.key).or(page.prefixes.first());
+            let Some(first) = first else { continue };
+            if self.has_seen(&("first", first)) {
+                return Err(Error::listing("a page came again"));
             }
+            return Ok(Some(page));
         }
         Err(Error::listing("it has only empty pages"))
+    }
+
+    /// Whether this has come before.
+    fn has_seen(&mut self, what: &impl Hash) -> bool {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.seen.len() < REMEMBERED { !self.seen.insert(hash) } else { self.seen.contains(&hash) }
     }
 
     async fn fetch(&self, token: Option<String>) -> Result<Page> {

@@ -11,8 +11,13 @@ use serde::{Deserialize, Serialize};
 struct ErrorAnswer {
     code: String,
     message: String,
-    /// The security token service wraps it once more.
-    error: Option<Box<ErrorAnswer>>,
+}
+
+/// The security token service wraps it once more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Wrapped {
+    error: ErrorAnswer,
 }
 
 /// All that is needed of the answer to a copy or to the end of a multipart upload.
@@ -24,14 +29,11 @@ struct Done {
 
 /// The code and the message, if `body` is an error.
 pub(super) fn error(body: &[u8]) -> Option<(String, String)> {
-    if !matches!(root(body)?.as_slice(), b"Error" | b"ErrorResponse") {
-        return None;
-    }
     // What says that it is an error is one, whatever else it says.
-    let answer: ErrorAnswer = from_reader(body).unwrap_or_default();
-    let ErrorAnswer { code, message, .. } = match answer.error {
-        Some(inner) => *inner,
-        None => answer,
+    let ErrorAnswer { code, message } = match root(body)?.as_slice() {
+        b"Error" => from_reader(body).unwrap_or_default(),
+        b"ErrorResponse" => from_reader::<_, Wrapped>(body).unwrap_or_default().error,
+        _ => return None,
     };
     Some((code, message))
 }
@@ -73,6 +75,8 @@ mod tests {
         let wrapped = b"<ErrorResponse xmlns=\"x\"><Error><Type>Sender</Type><Code>ExpiredToken</Code></Error></ErrorResponse>";
         assert_eq!(error(wrapped), Some(("ExpiredToken".to_owned(), String::new())));
         assert_eq!(error(b"<Error/>"), Some((String::new(), String::new())));
+        let deep = format!("{}{}", "<Error>".repeat(9000), "</Error>".repeat(9000));
+        assert_eq!(error(deep.as_bytes()), Some((String::new(), String::new())));
         for other in [&b""[..], b"{\"error\": 1}", b"<CopyObjectResult><ETag>x</ETag></CopyObjectResult>"] {
             assert_eq!(error(other), None);
         }
