@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::error::Result;
 use super::journal::{Kind, Record};
-use super::recover::RENAME_ABANDONED;
+use super::relocation::RENAME_ABANDONED;
 use super::store::Store;
 use crate::metrics::{Cleaned, Metrics};
 

@@ -40,6 +40,6 @@ pub use error::{Error, Result};
 pub use list::{Listed, Listing};
 pub use path::StorePath;
 pub use plan::{PlannedDownload, PlannedUpload, UploadMode};
-pub use recover::RENAME_ABANDONED;
+pub use relocation::RENAME_ABANDONED;
 pub use store::Store;
 pub use stores::{Stores, check};

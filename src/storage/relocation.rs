@@ -4,10 +4,14 @@
 //! A record and numbered pages beside it hold it, so that neither memory nor a record grows with the directory. Whoever
 //! works on it writes the record again every minute; who has not for ten minutes is taken for dead, and anybody may take
 //! over. Who has not for five minutes takes himself for dead, so that no two work on one directory.
+//!
+//! A write can be late, and nothing that anybody wrote before tells. So what must not be done twice is an object that only
+//! one can make: whether all is undone or finished, and each time that somebody takes over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +26,9 @@ use super::store::Store;
 const BEAT: Duration = Duration::from_mins(1);
 /// For how long one that was not written again is still ours.
 const LEASE: Duration = Duration::from_mins(5);
+/// A rename of a directory on which nobody has worked for so long is nobody's any more: who works on one writes its record
+/// again every minute, and takes it for lost after five.
+pub const RENAME_ABANDONED: Duration = Duration::from_mins(10);
 
 /// The record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,19 +37,20 @@ struct Record {
     to: String,
     /// The home of the user who asked for it, which is a directory whatever is in it.
     home: String,
-    phase: Phase,
     /// None when nobody works on it.
     owner: Option<String>,
+    /// How often it was taken over.
+    turn: u64,
     pages: u64,
 }
 
-/// How far it has got.
+/// Which way it ends. Nothing is deleted before this stands in the store, where nothing ever changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Phase {
-    /// Nothing is gone yet: it can be undone.
-    Copying,
-    /// All is copied: it can only be finished.
-    Deleting,
+pub(super) enum Decision {
+    /// Not all was copied: the copies go.
+    Undo,
+    /// All was copied: the old names go.
+    Finish,
 }
 
 /// A file of the directory.
@@ -102,8 +110,8 @@ impl Relocation {
             from: from.to_string(),
             to: to.to_string(),
             home: store.home.to_string(),
-            phase: Phase::Copying,
             owner: Some(random()),
+            turn: 0,
             pages: 0,
         };
         let mut relocation = Self { store, from, to, name: random(), record, renewed: Instant::now() };
@@ -111,15 +119,18 @@ impl Relocation {
         Ok(relocation)
     }
 
-    /// Makes the one of this name ours, if there is one that is `abandoned` or that nobody works on.
-    pub(super) async fn take_over(store: &Store, name: &str, abandoned: bool) -> Result<Option<Self>> {
+    /// Makes the one of this name ours, if there is one that nobody works on, or has for `older_than`. Of many who try,
+    /// one gets it.
+    pub(super) async fn take_over(store: &Store, name: &str, older_than: Duration) -> Result<Option<Self>> {
         let Some(record) = store.read_record::<Record>(Kind::Rename, name).await? else { return Ok(None) };
-        if record.owner.is_some() && !abandoned {
+        // As of now: whoever works on it may have written it since it was listed.
+        if record.owner.is_some() && !is_abandoned(store, name, older_than).await? {
             return Ok(None);
         }
+        let Some(turn) = take_turn(store, name, record.turn).await? else { return Ok(None) };
         let [from, to, home] =
             [&record.from, &record.to, &record.home].map(|key| StorePath::root().join(key));
-        let record = Record { owner: Some(random()), ..record };
+        let record = Record { owner: Some(random()), turn, ..record };
         let store = Arc::new(store.within(&home?));
         let name = name.to_owned();
         let mut relocation = Self { store, from: from?, to: to?, name, record, renewed: Instant::now() };
@@ -127,19 +138,30 @@ impl Relocation {
         Ok(Some(relocation))
     }
 
-    pub(super) fn phase(&self) -> Phase {
-        self.record.phase
-    }
-
     /// How many pages of files there are.
     pub(super) fn pages(&self) -> u64 {
         self.record.pages
     }
 
-    /// Everything is copied. If this fails, the journal alone knows whether it is so.
-    pub(super) async fn all_copied(&mut self) -> Result<()> {
-        self.record.phase = Phase::Deleting;
-        self.renew().await
+    /// Tells which way it ends: the `wanted` one, unless somebody has decided already. If this fails, the journal alone
+    /// knows.
+    ///
+    /// Semantics decision: of many that decide at once, the one does that makes this object. Where a store cannot make an
+    /// object only if there is none, two can do it, if one of them takes longer for a request than it takes to be taken
+    /// for dead.
+    pub(super) async fn decide(&self, wanted: Decision) -> Result<Decision> {
+        self.require_ours().await?;
+        let name = beside(&self.name, "decision");
+        if let Some(decided) = self.store.read_record(Kind::Rename, &name).await? {
+            return Ok(decided);
+        }
+        match self.store.create_record(Kind::Rename, &name, &wanted).await {
+            Ok(()) => Ok(wanted),
+            Err(Error::AlreadyExists) => {
+                self.store.read_record(Kind::Rename, &name).await?.ok_or(Error::Changed)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Waits for `work` and keeps it known meanwhile that it goes on. Fails if it is no longer ours.
@@ -163,11 +185,17 @@ impl Relocation {
 
     /// Fails if it is no longer ours, and else keeps it so.
     pub(super) async fn renew(&mut self) -> Result<()> {
+        self.require_ours().await?;
+        self.write().await
+    }
+
+    /// Fails if it is no longer ours.
+    async fn require_ours(&self) -> Result<()> {
         if self.renewed.elapsed() > LEASE {
             return Err(Error::Changed);
         }
         match self.store.read_record::<Record>(Kind::Rename, &self.name).await? {
-            Some(Record { owner, .. }) if owner == self.record.owner => self.write().await,
+            Some(Record { owner, .. }) if owner == self.record.owner => Ok(()),
             Some(_) | None => Err(Error::Changed),
         }
     }
@@ -198,10 +226,15 @@ impl Relocation {
         self.write().await
     }
 
-    /// Nothing is left to be done. The pages go first: without the record nobody would know of them.
+    /// Nothing is left to be done. The pages go first: without them nothing can be undone or finished by mistake, and
+    /// without the record nobody would know of them.
     pub(super) async fn forget(self) -> Result<()> {
         for number in 0..self.record.pages {
             self.store.forget_record(Kind::Rename, &self.page_name(number)).await?;
+        }
+        self.store.forget_record(Kind::Rename, &beside(&self.name, "decision")).await?;
+        for turn in 1..=self.record.turn {
+            self.store.forget_record(Kind::Rename, &turn_name(&self.name, turn)).await?;
         }
         self.store.forget_record(Kind::Rename, &self.name).await
     }
@@ -214,10 +247,39 @@ impl Relocation {
         Ok(())
     }
 
-    /// Not below the record: some servers keep objects as files, and nothing can stand below a file.
     fn page_name(&self, number: u64) -> String {
-        format!("{}.pages/{number}", self.name)
+        beside(&self.name, &number.to_string())
     }
+}
+
+/// Not below the record: some servers keep objects as files, and nothing can stand below a file.
+fn beside(name: &str, what: &str) -> String {
+    format!("{name}.pages/{what}")
+}
+
+fn turn_name(name: &str, turn: u64) -> String {
+    beside(name, &format!("turn-{turn}"))
+}
+
+/// Takes the next turn after `last`, if nobody else has. Who took one and died before it wrote the record must not keep
+/// others out.
+async fn take_turn(store: &Store, name: &str, last: u64) -> Result<Option<u64>> {
+    let mut turn = last + 1;
+    loop {
+        let taken = turn_name(name, turn);
+        match store.create_record(Kind::Rename, &taken, &()).await {
+            Ok(()) => return Ok(Some(turn)),
+            Err(Error::AlreadyExists) if is_abandoned(store, &taken, RENAME_ABANDONED).await? => turn += 1,
+            Err(Error::AlreadyExists) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether a record was not written for `older_than`.
+async fn is_abandoned(store: &Store, name: &str, older_than: Duration) -> Result<bool> {
+    let written = store.record_written(Kind::Rename, name).await?;
+    Ok(written.is_some_and(|written| (Utc::now() - written).to_std().unwrap_or_default() >= older_than))
 }
 
 fn random() -> String {

@@ -12,7 +12,7 @@ use super::copy::same_bytes;
 use super::driver::{Meta, Renamed};
 use super::error::{Error, Result};
 use super::path::StorePath;
-use super::relocation::{Item, Relocation, Seen};
+use super::relocation::{Decision, Item, Relocation, Seen};
 use super::store::Store;
 use crate::data::DataError;
 
@@ -52,15 +52,32 @@ impl Store {
 async fn relocate(mut relocation: Relocation) -> Result<()> {
     if let Err(error) = copy_all(&mut relocation).await {
         let stopping = relocation.store.shutdown.is_stopping();
-        let undone = if stopping { relocation.release().await } else { undo(relocation).await };
+        let undone = if stopping {
+            relocation.release().await
+        } else {
+            settle(relocation, Decision::Undo).await.map(drop)
+        };
         if let Err(error) = undone {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "what was copied of a directory stays until somebody cleans up");
         }
         return Err(error);
     }
-    relocation.all_copied().await?;
-    finish(relocation).await
+    match settle(relocation, Decision::Finish).await? {
+        Decision::Finish => Ok(()),
+        Decision::Undo => Err(Error::Changed),
+    }
+}
+
+/// Ends it the `wanted` way, or the one that was decided on before, and tells which.
+pub(super) async fn settle(relocation: Relocation, wanted: Decision) -> Result<Decision> {
+    let decision = relocation.decide(wanted).await?;
+    let doomed = match decision {
+        Decision::Undo => Doomed::Copy,
+        Decision::Finish => Doomed::Source,
+    };
+    delete_all(relocation, doomed).await?;
+    Ok(decision)
 }
 
 /// Copies everything. Nothing is deleted, and nothing that stands at the new name is replaced.
@@ -86,32 +103,20 @@ async fn copy_all(relocation: &mut Relocation) -> Result<()> {
     if copied == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 
-/// Deletes what was copied.
-pub(super) async fn finish(mut relocation: Relocation) -> Result<()> {
-    relocation.renew().await?;
+/// Deletes what was copied, or the copies of what is still there.
+async fn delete_all(mut relocation: Relocation, doomed: Doomed) -> Result<()> {
     let files = Files::of(&relocation);
     for number in 0..relocation.pages() {
+        // Before each page: who was away for long may have lost it.
+        relocation.renew().await?;
         let items = relocation.page(number).await?;
-        if let Err(error) = relocation.during(files.delete_each(items, Doomed::Source)).await {
+        if let Err(error) = relocation.during(files.delete_each(items, doomed)).await {
             release(relocation).await;
             return Err(error);
         }
     }
-    files.store.keep_directory_of(&files.from).await;
-    forget(relocation).await;
-    Ok(())
-}
-
-/// Deletes the copies of what is still there.
-pub(super) async fn undo(mut relocation: Relocation) -> Result<()> {
-    relocation.renew().await?;
-    let files = Files::of(&relocation);
-    for number in 0..relocation.pages() {
-        let items = relocation.page(number).await?;
-        if let Err(error) = relocation.during(files.delete_each(items, Doomed::Copy)).await {
-            release(relocation).await;
-            return Err(error);
-        }
+    if matches!(doomed, Doomed::Source) {
+        files.store.keep_directory_of(&files.from).await;
     }
     forget(relocation).await;
     Ok(())

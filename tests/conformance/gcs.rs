@@ -118,6 +118,7 @@ async fn handle(
             take(request).await;
             return reset();
         }
+        Some(Fault::DoneAfter(go)) => go.notified().await,
         Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
     }
     let response = serve(&bucket, call, request).await;

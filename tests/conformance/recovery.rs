@@ -1,9 +1,11 @@
 //! A gateway that is killed while it renames a directory: the next one finishes it or undoes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bucketport::storage::{Existing, RENAME_ABANDONED};
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 use crate::data::body;
 use crate::fixture::Fixture;
@@ -42,11 +44,12 @@ async fn die(fixture: &Fixture, faults: &Faults, call: Call, skip: usize) {
 /// Whatever the gateway was doing when it died, the directory is whole at one of its names afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rename_that_was_cut_short_is_finished_or_undone() {
-    // One rename of 5 files writes the record three times and a page twice; it deletes the files, the page and the record.
+    // One rename of 5 files writes the record three times, a page twice, and the decision before the last of these; it
+    // deletes the files, the page, the decision and the record.
     let points: [(Call, &[usize]); 4] = [
-        (Call::Put, &[0, 1, 2, 3, 4]),
+        (Call::Put, &[0, 1, 2, 3, 4, 5]),
         (Call::Copy, &[0, 2, 4]),
-        (Call::Delete, &[0, 3, 5, 6]),
+        (Call::Delete, &[0, 3, 5, 6, 7]),
         (Call::Head, &[4, 9, 15, 20]),
     ];
     for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
@@ -132,8 +135,8 @@ async fn a_process_that_stops_leaves_its_work_to_the_next() {
             fixture.put(&format!("from/sub/more {number}"), &body(3, number)).await;
         }
         let stopping = fixture.again();
-        let go = std::sync::Arc::new(tokio::sync::Notify::new());
-        faults.add(call, 0, 8, Fault::AnswerAfter(std::sync::Arc::clone(&go)));
+        let go = Arc::new(Notify::new());
+        faults.add(call, 0, 8, Fault::AnswerAfter(Arc::clone(&go)));
         let before = faults.count(call);
         let stop = async {
             while faults.count(call) < before + 8 {
@@ -153,5 +156,107 @@ async fn a_process_that_stops_leaves_its_work_to_the_next() {
         assert_planted(&fixture, at).await;
         fixture.clean().await;
     }
+    fixture.finish(Ok(())).await;
+}
+
+/// Waits until so many calls of this kind have arrived.
+async fn arrived(faults: &Faults, call: Call, count: usize) {
+    let arriving = async {
+        while faults.count(call) < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let arrived = tokio::time::timeout(Duration::from_mins(1), arriving).await;
+    arrived.unwrap_or_else(|_| panic!("{call:?}: there are not so many"));
+}
+
+/// A gateway decides that all is copied, but its request is late: another has taken over meanwhile and is about to delete
+/// the copies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_decides_too_late_deletes_nothing() {
+    for fixture in [Fixture::on_s3().await, Fixture::on_s3_flat().await] {
+        let fixture = fixture.expect("always there");
+        let faults = &fixture.server().expect("S3").faults;
+        plant(&fixture, "from").await;
+        let (late, deletes) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (puts_before, deletes_before) = (faults.count(Call::Put), faults.count(Call::Delete));
+        // After the record twice and a page twice.
+        faults.add(Call::Put, 4, 1, Fault::DoneAfter(Arc::clone(&late)));
+        let slow = fixture.again();
+        let other = async {
+            arrived(faults, Call::Put, puts_before + 5).await;
+            faults.add(Call::Delete, 0, 5, Fault::DoneAfter(Arc::clone(&deletes)));
+            fixture.store().recover_renames(Duration::ZERO).await
+        };
+        let in_between = async {
+            arrived(faults, Call::Delete, deletes_before + 5).await;
+            late.notify_one();
+        };
+        let renaming = async {
+            let renamed = rename(&slow, "from", "to").await;
+            deletes.notify_waiters();
+            renamed
+        };
+        let (renamed, recovered, ()) = tokio::join!(renaming, other, in_between);
+        assert_err!(renamed, Changed);
+        assert_eq!(recovered.expect("it answers"), 1);
+        assert_planted(&fixture, "from").await;
+        fixture.assert_missing("to").await;
+        fixture.assert_no_records().await;
+        fixture.finish(Ok(())).await;
+    }
+}
+
+/// So old is what nobody has worked on; times in HTTP are of whole seconds.
+const OLD: Duration = Duration::from_secs(3);
+
+/// A rename that died, and whose record nobody has written for [`OLD`].
+async fn abandoned() -> Fixture {
+    let fixture = Fixture::on_s3_flat().await.expect("always there");
+    plant(&fixture, "from").await;
+    die(&fixture, &fixture.server().expect("S3").faults, Call::Copy, 3).await;
+    tokio::time::sleep(OLD + Duration::from_millis(100)).await;
+    fixture
+}
+
+/// Work on what was listed before can take hours, in which those who live write their records again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_written_since_it_was_listed_is_left_alone() {
+    let fixture = abandoned().await;
+    let server = fixture.server().expect("S3");
+    let held = fixture.records().await;
+    let record = held.iter().find(|name| !name.contains(".pages/")).expect("it died");
+    let content = fixture.download(&format!(".bucketport/{record}"), 0).await.expect("listed").leak();
+    let go = Arc::new(Notify::new());
+    let lists = server.faults.count(Call::List);
+    server.faults.add(Call::List, 0, 1, Fault::AnswerAfter(Arc::clone(&go)));
+    let writing = async {
+        arrived(&server.faults, Call::List, lists + 1).await;
+        // So that it is listed as it was.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.bucket().expect("flat").plant(&format!("pre/fix/.bucketport/{record}"), content);
+        go.notify_one();
+    };
+    let (recovered, ()) = tokio::join!(fixture.store().recover_renames(OLD), writing);
+    assert_eq!(recovered.expect("it answers"), 0);
+    assert_eq!(fixture.records().await, held);
+    assert_eq!(fixture.store().recover_renames(Duration::ZERO).await.expect("it answers"), 1);
+    assert_planted(&fixture, "from").await;
+    fixture.assert_no_records().await;
+    fixture.finish(Ok(())).await;
+}
+
+/// Replicas clean up at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_many_takes_over() {
+    let fixture = abandoned().await;
+    let replicas: Vec<_> = (0..6).map(|_| fixture.again()).collect();
+    let recovering = replicas.iter().map(|replica| replica.store().recover_renames(OLD));
+    let recovered: Vec<_> = futures::future::join_all(recovering).await;
+    let recovered: Vec<_> = recovered.into_iter().map(|recovered| recovered.expect("it answers")).collect();
+    assert_eq!(recovered.iter().sum::<u64>(), 1, "{recovered:?}");
+    assert_planted(&fixture, "from").await;
+    fixture.assert_missing("to").await;
+    fixture.assert_no_records().await;
     fixture.finish(Ok(())).await;
 }

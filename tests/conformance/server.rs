@@ -56,6 +56,8 @@ pub(crate) enum Fault {
     Hang,
     /// It is not done, and the connection is reset.
     Reset,
+    /// It is done when this has come.
+    DoneAfter(Arc<Notify>),
     /// It is done, and the answer waits for this.
     AnswerAfter(Arc<Notify>),
     /// It is done, and this status is the answer, without a body.
@@ -223,6 +225,7 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
             take(request).await;
             return reset();
         }
+        Some(Fault::DoneAfter(go)) => go.notified().await,
         Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
     }
     if matches!(call, Call::Get | Call::Head) && layer.is_directory(request.uri().path()) {
