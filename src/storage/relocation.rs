@@ -16,7 +16,7 @@ use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
-use super::driver::{Meta, Version};
+use super::driver::{Mark, Meta, Version};
 use super::error::{Error, Result};
 use super::journal::Kind;
 use super::path::StorePath;
@@ -71,19 +71,31 @@ pub(super) struct Seen {
     size: u64,
     /// In milliseconds.
     modified: Option<i64>,
+    mark: Option<Mark>,
 }
 
 impl Seen {
     pub(super) fn of(meta: &Meta) -> Self {
-        Self { version: meta.version.clone(), size: meta.size, modified: millis(meta) }
+        Self {
+            version: meta.version.clone(),
+            size: meta.size,
+            modified: millis(meta),
+            mark: meta.mark.clone(),
+        }
     }
 
     /// Whether `meta` is of that very file, unchanged.
     pub(super) fn is(&self, meta: &Meta) -> bool {
-        match (&self.version, &meta.version) {
-            (Some(then), Some(now)) => then == now,
+        match (&self.version, &meta.version, &self.mark, &meta.mark) {
+            (Some(then), Some(now), ..) => then == now,
+            // No two uploads have the same.
+            (.., Some(then), Some(now)) => then == now,
+            // One is of an upload of ours, and the other is not.
+            (.., Some(_), None) | (.., None, Some(_)) => false,
             // What is to be deleted must be known for sure.
-            _ => self.size == meta.size && self.modified.is_some() && self.modified == millis(meta),
+            (.., None, None) => {
+                self.size == meta.size && self.modified.is_some() && self.modified == millis(meta)
+            }
         }
     }
 }
@@ -304,5 +316,18 @@ mod tests {
         assert!(!seen.is(&meta(1, 1001)) && !seen.is(&meta(2, 1000)));
         let timeless = Meta { modified: None, ..meta(1, 1000) };
         assert!(!Seen::of(&timeless).is(&timeless));
+        let version = |etag: &str| serde_json::from_value(etag.into()).expect("a string");
+        let etag = |etag: &str| Meta { version: Some(version(etag)), ..timeless.clone() };
+        assert!(Seen::of(&etag("1")).is(&etag("1")) && !Seen::of(&etag("1")).is(&etag("2")));
+    }
+
+    #[test]
+    fn a_file_without_a_version_is_known_by_the_mark_of_its_upload() {
+        let mark = |mark: &str| serde_json::from_value(mark.into()).expect("a string");
+        let marked = |text: &str| Meta { mark: Some(mark(text)), ..meta(1, 1000) };
+        let seen = Seen::of(&marked("one"));
+        assert!(seen.is(&Meta { modified: None, ..marked("one") }));
+        assert!(!seen.is(&marked("two")) && !seen.is(&meta(1, 1000)));
+        assert!(!Seen::of(&meta(1, 1000)).is(&marked("one")));
     }
 }

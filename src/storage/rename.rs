@@ -3,6 +3,7 @@
 use super::driver::{Existing, Renamed};
 use super::error::{Error, Result};
 use super::path::StorePath;
+use super::relocation::Seen;
 use super::store::Store;
 
 impl Store {
@@ -36,7 +37,7 @@ impl Store {
         // Semantics decision: the old name goes only when the copy was seen.
         self.copy_surely(from, to, &source, replaced.as_ref()).await?;
         // Whoever wrote to the old name meanwhile keeps what they wrote: only the version that was copied goes.
-        if self.driver.head(from).await?.version != source.version {
+        if !Seen::of(&source).is(&self.driver.head(from).await?) {
             return Err(Error::Changed);
         }
         self.take_away(from).await

@@ -39,7 +39,7 @@ fn without_length(mut parts: Parts, body: Bytes) -> Response<Body> {
     streamed(parts, body)
 }
 
-fn without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+pub(crate) fn without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
     parts.headers.remove(ETAG);
     Response::from_parts(parts, body.into())
 }

@@ -1,11 +1,16 @@
 //! Renaming: the file is always at one of its names, whole.
 
-use bucketport::storage::Existing;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucketport::storage::{Existing, Result};
+use tokio::sync::Notify;
 
 use crate::data::body;
-use crate::faults::run;
+use crate::facts::without_etag;
+use crate::faults::{run, run_everywhere};
 use crate::fixture::{Fixture, PART};
-use crate::server::{Call, Fault};
+use crate::server::{Call, Fault, Faults};
 
 pub(crate) async fn moves(fixture: &Fixture) {
     for (size, from, to) in [(5, "a", "b"), (PART + 5, "b", "dir/c"), (0, "dir/c", "other/deep/d")] {
@@ -119,6 +124,47 @@ async fn what_cannot_be_copied_is_never_lost() {
         fixture.assert_missing("from").await;
         fixture.assert_holds("to", &bytes).await;
         assert_eq!(faults.count(Call::Copy), 0);
+    })
+    .await;
+}
+
+/// Renames `from` to `to`, and does `other` when the copy has been made and not yet answered.
+async fn with_a_rival(fixture: &Fixture, faults: &Faults, other: impl Future<Output = ()>) -> Result<()> {
+    let go = Arc::new(Notify::new());
+    let before = faults.count(Call::Copy);
+    faults.add(Call::Copy, 0, 1, Fault::AnswerAfter(Arc::clone(&go)));
+    let rival = async {
+        while faults.count(Call::Copy) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // So that it is made.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        other.await;
+        go.notify_one();
+    };
+    let (from, to) = (fixture.path("from"), fixture.path("to"));
+    let (renamed, ()) = tokio::join!(fixture.store().rename(&from, &to, Existing::Replace), rival);
+    renamed
+}
+
+/// An upload of the same size, in the same second perhaps, on servers that tell etags and on those that do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_to_the_old_name_stays() {
+    run_everywhere(async |fixture, faults| {
+        for etags in [true, false] {
+            fixture.put("from", &body(10, 1)).await;
+            if !etags {
+                faults.add(Call::Head, 0, 1000, Fault::Edited(without_etag));
+            }
+            let renamed = with_a_rival(fixture, faults, async {
+                fixture.put("from", &body(10, 2)).await;
+            });
+            assert_err!(renamed.await, Changed);
+            faults.clear();
+            fixture.assert_holds("from", &body(10, 2)).await;
+            fixture.assert_holds("to", &body(10, 1)).await;
+            fixture.store().delete(&fixture.path("to")).await.expect("there");
+        }
     })
     .await;
 }
