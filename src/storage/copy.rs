@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::driver::{Condition, Get, Memory, Meta};
+use super::driver::{Condition, Existing, Get, Memory, Meta};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::source::OldBytes;
@@ -11,21 +11,23 @@ use super::store::Store;
 use super::upload::Upload;
 
 impl Store {
-    /// Copies the file `from`, which `source` describes, to `to`, where `replaced` stood. Succeeds only if the copy was
-    /// seen there, and tells what was seen.
+    /// Copies the file `from`, which `source` describes, to `to`, where `replaced` stood. If nothing may be replaced, it
+    /// fails with `AlreadyExists` where the store can tell that somebody else was faster. Succeeds only if the copy was seen
+    /// there, and tells what was seen.
     pub(super) async fn copy_surely(
         &self,
         from: &StorePath,
         to: &StorePath,
         source: &Meta,
         replaced: Option<&Meta>,
+        existing: Existing,
     ) -> Result<Meta> {
         let largest = self.largest_copy.or(self.driver.largest_copy());
         let copied = if largest.is_some_and(|largest| source.size > largest) {
             // Large, and seldom needed.
-            Box::pin(self.stream_through(from, to, source)).await
+            Box::pin(self.stream_through(from, to, source, existing)).await
         } else {
-            self.driver.copy(from, to, source).await
+            self.driver.copy(from, to, source, existing).await
         };
         let found = self.driver.head(to).await;
         match (copied, found) {
@@ -38,13 +40,23 @@ impl Store {
 
     /// Copies what is too large for the store to copy: its bytes come here and go back, a part at a time, within the
     /// budget. What the store keeps beside them (content type, metadata) is not carried over.
-    async fn stream_through(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
+    async fn stream_through(
+        &self,
+        from: &StorePath,
+        to: &StorePath,
+        source: &Meta,
+        existing: Existing,
+    ) -> Result<()> {
+        let condition = match existing {
+            Existing::Replace => Condition::Any,
+            Existing::Refuse => Condition::Absent,
+        };
         let get = Get { from: 0, to: None, version: source.version.clone(), memory: Memory::Callers };
         let got = self.driver.get(from, get).await?;
         let mut bytes = OldBytes::of(got.body, got.meta.size);
         let mut upload = Upload::plan(&Arc::new(self.clone()), to.clone()).await?;
         match upload.fill(&mut bytes).await {
-            Ok(()) => upload.commit(&Condition::Any).await,
+            Ok(()) => upload.commit(&condition).await,
             Err(error) => {
                 upload.abort().await;
                 Err(error)

@@ -35,7 +35,7 @@ impl Store {
         self.driver.destination(to).await?;
         let replaced = self.found(to).await?;
         // Semantics decision: the old name goes only when the copy was seen.
-        self.copy_surely(from, to, &source, replaced.as_ref()).await?;
+        self.copy_surely(from, to, &source, replaced.as_ref(), existing).await?;
         // Whoever wrote to the old name meanwhile keeps what they wrote: only the version that was copied goes.
         if !Seen::of(&source).is(&self.driver.head(from).await?) {
             return Err(Error::Changed);

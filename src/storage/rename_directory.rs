@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tracing::Instrument;
 
 use super::copy::same_bytes;
-use super::driver::{Meta, Renamed};
+use super::driver::{Existing, Meta, Renamed};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::relocation::{Decision, Item, Relocation, Seen};
@@ -208,7 +208,9 @@ impl Files {
         }
         let mut replaced = None;
         for _ in 0..TRIES {
-            let error = match self.store.copy_surely(&from, &to, &source, replaced.as_ref()).await {
+            let existing = if replaced.is_some() { Existing::Replace } else { Existing::Refuse };
+            let copying = self.store.copy_surely(&from, &to, &source, replaced.as_ref(), existing);
+            let error = match copying.await {
                 Ok(copy) => {
                     let item = Item { source: Seen::of(&source), copy: Some(Seen::of(&copy)), ..item };
                     return Copied { item: Some(item), result: Ok(()) };

@@ -128,22 +128,28 @@ async fn what_cannot_be_copied_is_never_lost() {
     .await;
 }
 
-/// Renames `from` to `to`, and does `other` when the copy has been made and not yet answered.
-async fn with_a_rival(fixture: &Fixture, faults: &Faults, other: impl Future<Output = ()>) -> Result<()> {
+/// Renames `from` to `to`, and does `other` when the first request of this kind has arrived, which meets a fault that waits.
+async fn with_a_rival(
+    (fixture, faults): (&Fixture, &Faults),
+    (call, fault): (Call, fn(Arc<Notify>) -> Fault),
+    existing: Existing,
+    other: impl Future<Output = ()>,
+) -> Result<()> {
     let go = Arc::new(Notify::new());
-    let before = faults.count(Call::Copy);
-    faults.add(Call::Copy, 0, 1, Fault::AnswerAfter(Arc::clone(&go)));
+    let before = faults.count(call);
+    faults.add(call, 0, 1, fault(Arc::clone(&go)));
     let rival = async {
-        while faults.count(Call::Copy) == before {
+        while faults.count(call) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // So that it is made.
+        // So that it is done, unless it waits.
         tokio::time::sleep(Duration::from_millis(100)).await;
         other.await;
         go.notify_one();
     };
     let (from, to) = (fixture.path("from"), fixture.path("to"));
-    let (renamed, ()) = tokio::join!(fixture.store().rename(&from, &to, Existing::Replace), rival);
+    let narrow = fixture.store().copying_at_most(100);
+    let (renamed, ()) = tokio::join!(narrow.rename(&from, &to, existing), rival);
     renamed
 }
 
@@ -156,7 +162,8 @@ async fn what_is_written_to_the_old_name_stays() {
             if !etags {
                 faults.add(Call::Head, 0, 1000, Fault::Edited(without_etag));
             }
-            let renamed = with_a_rival(fixture, faults, async {
+            let when = (Call::Copy, Fault::AnswerAfter as fn(_) -> _);
+            let renamed = with_a_rival((fixture, faults), when, Existing::Replace, async {
                 fixture.put("from", &body(10, 2)).await;
             });
             assert_err!(renamed.await, Changed);
@@ -167,4 +174,32 @@ async fn what_is_written_to_the_old_name_stays() {
         }
     })
     .await;
+}
+
+/// Somebody uploads to the new name when it was looked at and nothing was there: where the store has a copy that replaces
+/// nothing, and for what is copied through the gateway, that upload stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_appears_at_the_new_name_is_not_replaced() {
+    let (gcs, s3) = (Fixture::on_gcs().await, Fixture::on_s3_flat().await);
+    let (gcs, s3) = (gcs.expect("always there"), s3.expect("always there"));
+    for (fixture, name, size, call) in [
+        (&gcs, "", 10, Call::Copy),
+        (&gcs, "/in a directory", 10, Call::Copy),
+        (&gcs, "", 101, Call::Put),
+        (&s3, "", 101, Call::Put),
+    ] {
+        let (from, to) = (format!("from{name}"), format!("to{name}"));
+        fixture.put(&from, &body(size, 1)).await;
+        let when = (call, Fault::DoneAfter as fn(_) -> _);
+        let renamed = with_a_rival((fixture, fixture.faults()), when, Existing::Refuse, async {
+            fixture.put(&to, &body(size, 2)).await;
+        });
+        assert_err!(renamed.await, AlreadyExists);
+        fixture.assert_holds(&from, &body(size, 1)).await;
+        fixture.assert_holds(&to, &body(size, 2)).await;
+        fixture.assert_no_records().await;
+        fixture.clean().await;
+    }
+    gcs.finish(Ok(())).await;
+    s3.finish(Ok(())).await;
 }

@@ -57,8 +57,9 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// The largest file that [`copy`](Self::copy) takes; none if there is no limit.
     fn largest_copy(&self) -> Option<u64>;
 
-    /// Writes the file `from`, which `source` describes, to `to` as well, over whatever is there.
-    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()>;
+    /// Writes the file `from`, which `source` describes, to `to` as well. If nothing may be replaced there, nothing has
+    /// just been seen there; a store that can makes it part of the request, so that it holds against a rival too.
+    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta, existing: Existing) -> Result<()>;
 
     /// Gives the file `from` the name `to` in one step, if the store can do that.
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed>;

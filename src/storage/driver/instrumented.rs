@@ -122,8 +122,8 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         self.inner.largest_copy()
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
-        self.meter.measure(StoreOperation::Copy, self.inner.copy(from, to, source)).await
+    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta, existing: Existing) -> Result<()> {
+        self.meter.measure(StoreOperation::Copy, self.inner.copy(from, to, source, existing)).await
     }
 
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {

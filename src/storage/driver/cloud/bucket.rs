@@ -9,7 +9,10 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::PaginatedListStore;
 use object_store::multipart::MultipartStore;
-use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{
+    Attribute, CopyMode, CopyOptions, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore,
+    ObjectStoreExt,
+};
 
 use super::claim::{CHECKSUM, mark_of};
 use super::keys::CloudKeys;
@@ -22,6 +25,7 @@ use super::upload::{CloudDestination, CloudUpload, Manner, unconditional};
 use super::wire::{Unsaid, for_object};
 use crate::config::{StoreConfig, TransferConfig};
 use crate::shutdown::Shutdown;
+use crate::storage::answer::{self, Answer, Meaning};
 use crate::storage::budget::{Budget, Charge};
 use crate::storage::checksum::Checksum;
 use crate::storage::driver::contract::{
@@ -176,10 +180,29 @@ impl Driver for Bucket {
         Some(LARGEST_COPY)
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
+    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta, existing: Existing) -> Result<()> {
         self.names.check(from)?;
         self.names.check(to)?;
-        self.objects.copy(from.as_path(), to.as_path()).await.map_err(unconditional)
+        let (from, to) = (from.as_path(), to.as_path());
+        if existing == Existing::Refuse {
+            let options = CopyOptions::new().with_mode(CopyMode::Create);
+            match self.objects.copy_opts(from, to, options).await {
+                // S3 has no such request, some servers like it do (`aws_copy_if_not_exists`). There the look before must
+                // do.
+                Err(
+                    object_store::Error::NotSupported { .. } | object_store::Error::NotImplemented { .. },
+                ) => {}
+                // `object_store` takes every conflict for that, also those of which the store says what they are.
+                Err(error @ object_store::Error::AlreadyExists { .. }) => {
+                    return Err(match answer::behind(&error).map(Answer::meaning) {
+                        None | Some(Meaning::Exists | Meaning::Failed) => Error::AlreadyExists,
+                        Some(_) => error.into(),
+                    });
+                }
+                copied => return Ok(copied?),
+            }
+        }
+        self.objects.copy(from, to).await.map_err(unconditional)
     }
 
     async fn rename(&self, _from: &StorePath, _to: &StorePath, _existing: Existing) -> Result<Renamed> {

@@ -57,7 +57,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::shutdown::Shutdown;
     use crate::storage::budget::Budget;
-    use crate::storage::driver::{Bucket, Condition, Driver, Get, Memory, OnePage};
+    use crate::storage::driver::{Bucket, Condition, Driver, Existing, Get, Memory, OnePage};
 
     fn path(key: &str) -> StorePath {
         StorePath::root().join(key).expect("a path")
@@ -105,8 +105,8 @@ mod tests {
             azure.get(&wrong, get).await.map(drop),
             azure.destination(&wrong).await.map(drop),
             azure.delete(&wrong).await,
-            azure.copy(&right, &wrong, &meta).await,
-            azure.copy(&wrong, &right, &meta).await,
+            azure.copy(&right, &wrong, &meta, Existing::Replace).await,
+            azure.copy(&wrong, &right, &meta, Existing::Replace).await,
             azure.list(&wrong).await.map(drop),
             azure.keys_below(&wrong, 1).await.map(drop),
             azure.keys(&wrong).await.map(drop),

@@ -81,8 +81,8 @@ impl Driver for StreamedBucket {
         self.bucket.largest_copy()
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta) -> Result<()> {
-        self.bucket.copy(from, to, source).await
+    async fn copy(&self, from: &StorePath, to: &StorePath, source: &Meta, existing: Existing) -> Result<()> {
+        self.bucket.copy(from, to, source, existing).await
     }
 
     async fn rename(&self, from: &StorePath, to: &StorePath, existing: Existing) -> Result<Renamed> {

@@ -166,14 +166,15 @@ impl Driver for Folder {
         None
     }
 
-    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta) -> Result<()> {
+    async fn copy(&self, from: &StorePath, to: &StorePath, _source: &Meta, existing: Existing) -> Result<()> {
         let to = to.clone();
+        let publish = over(existing);
         self.at(Cost::Large, from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
             let mut from = File::open(&place.path).map_err(Error::local)?;
             let staged = Staged::create(&to, Lifetime::Session, folder.durability)?;
             staged.fill_from(&mut from)?;
-            staged.publish(Publish::OverAnything)
+            staged.publish(publish)
         })
         .await
     }
@@ -183,10 +184,7 @@ impl Driver for Folder {
         let freeing = self.at(Cost::Small, &to, |_, place| Ok(place.found.freeing())).await?;
         self.at(freeing.max(self.durability.cost()), from, move |folder, place| {
             let to = folder.root.look_up(&to)?.for_writing()?;
-            let publish = match existing {
-                Existing::Replace => Publish::OverAnything,
-                Existing::Refuse => Publish::OverNothing,
-            };
+            let publish = over(existing);
             let directory = to.parent().ok_or(Error::IsADirectory)?;
             match in_directory(directory, || move_to(&place.path, &to, publish)) {
                 Ok(((), made)) => folder.keep_names(&place.path, directory, &made),
@@ -298,6 +296,14 @@ impl Driver for Folder {
             }
         }
         Ok(swept)
+    }
+}
+
+/// What a file may take the place of.
+fn over(existing: Existing) -> Publish {
+    match existing {
+        Existing::Replace => Publish::OverAnything,
+        Existing::Refuse => Publish::OverNothing,
     }
 }
 
