@@ -246,15 +246,32 @@ async fn what_was_written_since_it_was_listed_is_left_alone() {
     fixture.finish(Ok(())).await;
 }
 
-/// Replicas clean up at once.
+/// One replica has seen that a rename is abandoned; before it takes it over, another does and is about to delete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_many_takes_over() {
     let fixture = abandoned().await;
-    let replicas: Vec<_> = (0..6).map(|_| fixture.again()).collect();
-    let recovering = replicas.iter().map(|replica| replica.store().recover_renames(OLD));
-    let recovered: Vec<_> = futures::future::join_all(recovering).await;
-    let recovered: Vec<_> = recovered.into_iter().map(|recovered| recovered.expect("it answers")).collect();
-    assert_eq!(recovered.iter().sum::<u64>(), 1, "{recovered:?}");
+    let faults = &fixture.server().expect("S3").faults;
+    let (slow, quick) = (fixture.again(), fixture.again());
+    let (seen, deletes) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (heads_before, deletes_before) = (faults.count(Call::Head), faults.count(Call::Delete));
+    faults.add(Call::Head, 0, 1, Fault::AnswerAfter(Arc::clone(&seen)));
+    let first = async {
+        let recovered = slow.store().recover_renames(OLD).await;
+        deletes.notify_waiters();
+        recovered.expect("it answers")
+    };
+    let second = async {
+        arrived(faults, Call::Head, heads_before + 1).await;
+        // So many copies were made.
+        faults.add(Call::Delete, 0, 3, Fault::DoneAfter(Arc::clone(&deletes)));
+        quick.store().recover_renames(OLD).await.expect("it answers")
+    };
+    let in_between = async {
+        arrived(faults, Call::Delete, deletes_before + 3).await;
+        seen.notify_one();
+    };
+    let (slow, quick, ()) = tokio::join!(first, second, in_between);
+    assert_eq!((slow, quick), (0, 1));
     assert_planted(&fixture, "from").await;
     fixture.assert_missing("to").await;
     fixture.assert_no_records().await;
