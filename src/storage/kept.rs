@@ -142,13 +142,18 @@ impl Store {
         self.read_record(Kind::Resume, &record_of(owner, path.as_str())).await
     }
 
-    /// What was kept for this owner of an upload to `path`.
-    pub(super) async fn kept(&self, path: &StorePath) -> Result<Option<Kept>> {
+    /// What was kept for this owner of an upload to `path`, if it can be gone on with.
+    async fn kept(&self, path: &StorePath) -> Result<Option<Kept>> {
         let kept = self.kept_at_all(path).await?;
-        Ok(kept.filter(|kept| !self.is_over(kept)))
+        Ok(kept.filter(|kept| self.is_of_use(kept)))
     }
 
-    pub(super) fn is_over(&self, kept: &Kept) -> bool {
+    /// Whether an upload can go on with `kept`. One that had only just begun has left nothing to go on with.
+    pub(super) fn is_of_use(&self, kept: &Kept) -> bool {
+        kept.len() > 0 && !self.is_over(kept)
+    }
+
+    fn is_over(&self, kept: &Kept) -> bool {
         kept.is_over(self.resume_window, Utc::now())
     }
 
@@ -163,13 +168,12 @@ impl Store {
     /// know where to go on.
     pub async fn progress(&self, path: &StorePath) -> Result<Entry> {
         match self.kept(path).await? {
-            // An upload that has only just begun is nothing to go on with.
-            Some(kept) if kept.len() > 0 => Ok(Entry {
+            Some(kept) => Ok(Entry {
                 name: path.file_name().to_owned(),
                 kind: EntryKind::File { size: kept.len() },
                 modified: DateTime::from_timestamp(kept.at, 0),
             }),
-            Some(_) | None => self.stat(path).await,
+            None => self.stat(path).await,
         }
     }
 

@@ -71,11 +71,23 @@ impl Store {
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
         let kept = self.kept_at_all(path).await?;
         match (mode.position(), kept) {
-            (Some(position), Some(kept)) if !self.is_over(&kept) => {
+            (Some(position), Some(kept)) if self.is_rest(path, position, &kept).await? => {
                 Box::pin(self.plan_rest(path, position, &kept)).await
             }
             (_, kept) => Box::pin(self.plan_whole(path, mode, kept)).await,
         }
+    }
+
+    /// Whether an upload to `path` goes on with `kept`.
+    ///
+    /// Semantics decision: an APPE does only where no complete file stands. Whoever appends lines to one may not know of
+    /// what was kept, and that would replace the file.
+    async fn is_rest(&self, path: &StorePath, position: Position, kept: &Kept) -> Result<bool> {
+        Ok(self.is_of_use(kept)
+            && match position {
+                Position::End => !self.exists(path).await?,
+                Position::Offset(_) => true,
+            })
     }
 
     /// An upload that goes on with what was kept.

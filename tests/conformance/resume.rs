@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
 use crate::fixture::{Fixture, PART};
+use crate::server::{Call, Fault};
 
 const WINDOW: Duration = Duration::from_hours(1);
 const BROKEN_AFTER: [usize; 6] = [1, 100, PART - 1, PART, PART + 100, 3 * PART + 100];
@@ -122,6 +123,9 @@ pub(crate) async fn an_old_file_stays_until_it_is_complete(plain: &Fixture) {
         assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), sent as u64);
         assert_eq!(size(&fixture, "other", "file").await.expect("complete"), 1000);
     }
+    // Who appends to the complete file need not know of the other one.
+    completes(&fixture, "file", UploadMode::Append, &body(5, 3)).await;
+    fixture.assert_holds("file", &[old, body(5, 3)].concat()).await;
     completes(&fixture, "file", UploadMode::From(PART as u64 + 10), &bytes.slice(PART + 10..)).await;
     fixture.assert_holds("file", &bytes).await;
     assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), bytes.len() as u64);
@@ -209,6 +213,7 @@ pub(crate) async fn is_one_session_s_at_a_time(plain: &Fixture) {
         assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), bytes.len() as u64);
         fixture.assert_holds("file", &bytes).await;
         fixture.assert_nothing_left().await;
+        fixture.store().delete(&fixture.path("file")).await.expect("it is there");
     }
 }
 
@@ -294,6 +299,50 @@ pub(crate) async fn lives_on_a_little_memory(plain: &Fixture) {
         fixture.assert_holds(&name, bytes).await;
     }));
     tokio::time::timeout(Duration::from_mins(2), uploads).await.expect("they wait for each other for ever");
+    fixture.assert_nothing_left().await;
+}
+
+/// Leaves an upload of which a record was written when nothing had arrived, like one whose gateway was killed.
+async fn begins(fixture: &Fixture, name: &str) {
+    let store = store_of(fixture, "acme");
+    let planned = store.plan_upload(&fixture.path(name), UploadMode::Replace).await.expect("possible");
+    let (data, _) = FakeData::uploads([Step::Send(body(PART + 1, 2)), Step::StayForever]);
+    let abort = Abort::new();
+    let recorded = async {
+        while !fixture.records().await.iter().any(|record| record.starts_with("resume/")) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        result = planned.run(data, &abort) => panic!("it ended: {result:?}"),
+        recorded = tokio::time::timeout(Duration::from_secs(20), recorded) => recorded.expect("a record"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_only_begun_is_nothing_to_go_on_with() {
+    let plain = Fixture::on_s3_flat().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    fixture.faults().add(Call::PutPart, 0, 1, Fault::Hang);
+    let (old, line) = (body(100, 1), body(5, 3));
+    fixture.put("file", &old).await;
+    begins(&fixture, "file").await;
+    assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), 100);
+    completes(&fixture, "file", UploadMode::Append, &line).await;
+    fixture.assert_holds("file", &[&old[..], &line].concat()).await;
+    completes(&fixture, "file", UploadMode::From(50), &line).await;
+    fixture.assert_holds("file", &[&old[..50], &line].concat()).await;
+    // The session that has gone may have let go only now.
+    let anew = async {
+        loop {
+            completes(&fixture, "file", UploadMode::Replace, &line).await;
+            if fixture.records().await.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), anew).await.expect("it is discarded");
     fixture.assert_nothing_left().await;
 }
 
