@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::driver::{Condition, Saved};
 use super::error::{Error, Result};
@@ -19,6 +19,8 @@ use super::store::Store;
 
 /// A session that could not write for so long looks first whether it has the upload still.
 const DOUBT: Duration = Duration::from_secs(15);
+/// How long whoever leaves nothing of an upload waits for the record, which tells whether it is theirs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a session keeps of its upload. Dropped before the upload has ended, it leaves the record as it is for whoever
 /// comes next.
@@ -27,8 +29,10 @@ pub(super) struct Keeper {
     store: Arc<Store>,
     path: StorePath,
     kept: Kept,
-    /// Whether the store has a record, or is about to.
-    recorded: bool,
+    /// Whether it was tried to write a record.
+    begun: bool,
+    /// Whether the store has confirmed one.
+    recorded: Arc<AtomicBool>,
     /// What another upload has left, which this one takes the place of.
     replaces: Option<Kept>,
     /// Another session has written the record first: this one keeps nothing.
@@ -64,7 +68,8 @@ impl Keeper {
             store: Arc::clone(store),
             path: path.clone(),
             kept,
-            recorded,
+            begun: recorded,
+            recorded: Arc::new(AtomicBool::new(recorded)),
             replaces: None,
             lost: Arc::default(),
             taken: Arc::default(),
@@ -89,41 +94,49 @@ impl Keeper {
     }
 
     /// Resolves when the record is to be written again.
-    pub(super) async fn due(&self) {
-        if self.recorded {
-            sleep_until(self.next).await;
-        } else {
-            std::future::pending::<()>().await;
+    pub(super) async fn due(&mut self) {
+        // Nothing can be written before that, and a time that is over would keep the caller busy.
+        self.written().await;
+        if !self.begun || self.is_lost() || self.is_taken() {
+            return std::future::pending().await;
         }
+        sleep_until(self.next).await;
     }
 
     /// Writes down in the background that the upload is open and what has arrived of it. The first time that is at
     /// once, later in its pace.
     pub(super) fn progress(&mut self, saved: Option<Saved>) {
         let now = Instant::now();
-        let new = !self.recorded;
-        if (!new && now < self.next) || self.writing.as_ref().is_some_and(|writing| !writing.is_finished()) {
+        if (self.begun && now < self.next)
+            || self.writing.as_ref().is_some_and(|writing| !writing.is_finished())
+        {
             return;
         }
         if self.is_lost() || self.is_taken() {
             return;
         }
+        let new = !self.is_recorded();
         let in_doubt = !new && now > self.next + DOUBT;
         self.next = now + PACE;
-        self.recorded = true;
+        self.begun = true;
         let before = self.kept.clone();
         self.kept.advance(saved);
         self.kept.hold();
         let (store, path, kept) = (Arc::clone(&self.store), self.path.clone(), self.kept.clone());
         let (lost, taken) = (Arc::clone(&self.lost), Arc::clone(&self.taken));
+        let recorded = Arc::clone(&self.recorded);
         let writing = async move {
             if in_doubt && matches!(store.still_holds(&kept).await, Ok(false)) {
                 return taken.store(true, Ordering::Release);
             }
             let written = store.keep(&kept, new).await;
             match (written, &kept.upload) {
-                (Ok(()), _) if kept.has_tail_of(&before) => {}
-                (Ok(()), _) => drop(store.forget_tail(&before).await),
+                (Ok(()), _) => {
+                    recorded.store(true, Ordering::Release);
+                    if !kept.has_tail_of(&before) {
+                        drop(store.forget_tail(&before).await);
+                    }
+                }
                 (Err(Error::AlreadyExists), Some(upload)) => {
                     lost.store(true, Ordering::Release);
                     // Then a record of the other kind has to do.
@@ -147,6 +160,12 @@ impl Keeper {
         if self.is_taken() { Err(Error::Busy) } else { Ok(()) }
     }
 
+    /// Whether no other session has taken the upload up. Waits for the store's answer, but not for a store that hangs:
+    /// in doubt another one has.
+    pub(super) async fn is_own(&mut self) -> bool {
+        matches!(timeout(PATIENCE, self.require_hold()).await, Ok(Ok(())))
+    }
+
     /// Keeps what has arrived: `saved` of an open upload, and `tail` after it.
     pub(super) async fn suspend(&mut self, saved: Option<Saved>, tail: Vec<Bytes>) -> Result<()> {
         self.require_hold().await?;
@@ -158,17 +177,25 @@ impl Keeper {
         self.store.keep_tail(&mut self.kept, tail).await?;
         self.kept.hold();
         self.kept.let_go();
-        self.store.keep(&self.kept, !self.recorded).await?;
-        (self.recorded, self.settled) = (true, true);
+        self.store.keep(&self.kept, !self.is_recorded()).await?;
+        self.recorded.store(true, Ordering::Release);
+        self.settled = true;
         tracing::info!(path = %self.path, bytes = self.kept.len(), "what arrived of an upload is kept");
         self.store.forget_tail(&before).await
     }
 
     /// Removes what is kept, because the upload has ended.
     pub(super) async fn end(mut self) {
-        self.written().await;
         self.settled = true;
-        if self.has_record()
+        if !self.begun || self.is_lost() || self.is_taken() {
+            return;
+        }
+        let holding = async {
+            self.written().await;
+            self.store.still_holds(&self.kept).await
+        };
+        // In doubt it is another session's.
+        if matches!(timeout(PATIENCE, holding).await, Ok(Ok(true)))
             && let Err(error) = self.store.forget_kept(&self.kept).await
         {
             // It cannot be gone on with, and the janitor removes it.
@@ -179,7 +206,17 @@ impl Keeper {
 
     /// Whether others can go on with what was kept so far.
     pub(super) fn has_record(&self) -> bool {
-        self.recorded && !self.is_lost() && !self.is_taken()
+        self.is_recorded() && !self.is_lost() && !self.is_taken()
+    }
+
+    /// Whether others may know of the upload: a record names it, or is being written.
+    pub(super) fn may_be_known(&self) -> bool {
+        let writing = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
+        self.is_taken() || (!self.is_lost() && (writing || self.is_recorded()))
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Acquire)
     }
 
     /// Whether the upload is another session's now.
@@ -191,17 +228,19 @@ impl Keeper {
         self.lost.load(Ordering::Acquire)
     }
 
-    /// Waits for the record that is being written.
+    /// Waits for the record that is being written. Dropping the future loses nothing.
     async fn written(&mut self) {
-        if let Some(writing) = self.writing.take() {
+        if let Some(writing) = &mut self.writing {
             let _ = writing.await;
+            self.writing = None;
         }
     }
 }
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if self.settled || !self.has_record() || Handle::try_current().is_err() {
+        if self.settled || !self.begun || self.is_lost() || self.is_taken() || Handle::try_current().is_err()
+        {
             return;
         }
         let (store, writing) = (Arc::clone(&self.store), self.writing.take());
@@ -211,8 +250,10 @@ impl Drop for Keeper {
             if let Some(writing) = writing {
                 let _ = writing.await;
             }
-            // Else others wait until it was not written again for long enough.
-            let _ = store.keep(&kept, false).await;
+            // Else others wait until it was not written again for long enough. One of them may have it already.
+            if matches!(store.still_holds(&kept).await, Ok(true)) {
+                let _ = store.keep(&kept, false).await;
+            }
         };
         self.store.shutdown.spawn(letting_go);
     }

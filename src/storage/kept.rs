@@ -223,10 +223,13 @@ impl Store {
     /// Writes down what is kept; fails with `AlreadyExists` if it is `new` and somebody else has written something.
     pub(super) async fn keep(&self, kept: &Kept, new: bool) -> Result<()> {
         if new {
-            self.create_record(Kind::Resume, &kept.record(), kept).await
-        } else {
-            self.write_record(Kind::Resume, &kept.record(), kept).await
+            match self.create_record(Kind::Resume, &kept.record(), kept).await {
+                // An earlier try may have succeeded without an answer: then the record is this session's own.
+                Err(Error::AlreadyExists) if self.still_holds(kept).await? => {}
+                created => return created,
+            }
         }
+        self.write_record(Kind::Resume, &kept.record(), kept).await
     }
 
     /// Whether whoever wrote `kept` has it still.

@@ -117,7 +117,7 @@ impl Upload {
                     sent?;
                     continue;
                 }
-                () = due(self.keeper.as_deref()) => {
+                () = due(self.keeper.as_deref_mut()) => {
                     self.progress();
                     continue;
                 }
@@ -181,7 +181,10 @@ impl Upload {
 
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs.
     pub(super) async fn abort(mut self) {
-        if self.keeper.as_ref().is_some_and(|keeper| keeper.is_taken()) {
+        // What another session has taken up must not go with this one.
+        if let Some(keeper) = &mut self.keeper
+            && !Box::pin(keeper.is_own()).await
+        {
             self.multipart.leave();
         }
         self.multipart.abort().await;
@@ -272,6 +275,15 @@ impl Upload {
     }
 }
 
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // What no record names nobody can go on with.
+        if self.keeper.as_ref().is_some_and(|keeper| !keeper.may_be_known()) {
+            self.multipart.lasts(Lifetime::Session);
+        }
+    }
+}
+
 /// Waits for `work`, which may take longer than others wait for a session that is not heard of.
 async fn renewing<T>(keeper: &mut Option<Box<Keeper>>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
@@ -279,7 +291,7 @@ async fn renewing<T>(keeper: &mut Option<Box<Keeper>>, work: impl Future<Output 
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = due(keeper.as_deref()) => {
+            () = due(keeper.as_deref_mut()) => {
                 if let Some(keeper) = keeper {
                     keeper.progress(None);
                 }
@@ -289,7 +301,7 @@ async fn renewing<T>(keeper: &mut Option<Box<Keeper>>, work: impl Future<Output 
 }
 
 /// Resolves when progress is to be written down.
-async fn due(keeper: Option<&Keeper>) {
+async fn due(keeper: Option<&mut Keeper>) {
     match keeper {
         Some(keeper) => keeper.due().await,
         None => std::future::pending().await,

@@ -1,10 +1,12 @@
 //! Uploads that break are gone on with, from any gateway, and nobody sees them before they are complete.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bucketport::data::{Abort, AbortReason, DataError};
-use bucketport::storage::{EntryKind, Error, Result, Store, UploadMode};
+use async_trait::async_trait;
+use bucketport::data::{Abort, AbortReason, DataConnection, DataError};
+use bucketport::storage::{EntryKind, Error, Store, UploadMode};
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
 use futures::future::join_all;
@@ -13,6 +15,8 @@ use tokio::sync::Notify;
 use crate::data::{FakeData, Step, body};
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault};
+
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 const WINDOW: Duration = Duration::from_hours(1);
 const BROKEN_AFTER: [usize; 6] = [1, 100, PART - 1, PART, PART + 100, 3 * PART + 100];
@@ -346,9 +350,75 @@ async fn what_has_only_begun_is_nothing_to_go_on_with() {
     fixture.assert_nothing_left().await;
 }
 
-/// A session that others could not hear of for long goes on after one of them has taken the upload up.
+/// Counts how often it is asked for bytes.
+struct Counting(Box<FakeData>, Arc<AtomicUsize>);
+
+#[async_trait]
+impl DataConnection for Counting {
+    async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read(buffer).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.0.write(bytes).await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), DataError> {
+        self.0.finish().await
+    }
+
+    fn reset(self: Box<Self>) {
+        self.0.reset();
+    }
+}
+
+/// While the store does not answer, its session sleeps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_hangs_keeps_nobody_busy() {
+    let plain = Fixture::on_s3_flat().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    fixture.faults().add(Call::Put, 0, 1, Fault::Hang);
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), UploadMode::Replace).await;
+    let (data, _) = FakeData::uploads([Step::Send(body(PART + 1, 1)), Step::StayForever]);
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (data, abort) = (Box::new(Counting(data, Arc::clone(&reads))), Abort::new());
+    // The record is to be written again after 5 seconds.
+    let running = planned.expect("possible").run(data, &abort);
+    let result = tokio::time::timeout(Duration::from_secs(8), running).await;
+    assert!(result.is_err(), "{result:?}");
+    let reads = reads.load(Ordering::Relaxed);
+    assert!(reads < 5000, "asked for bytes {reads} times");
+    fixture.stop();
+}
+
+/// What cannot be recorded is uploaded all the same, and nothing of it is left open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_recorded_is_no_other_session_s() {
+    let plain = Fixture::on_s3_flat().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let bytes = body(2 * PART + 10, 1);
+    fixture.faults().add(Call::Put, 0, 1000, Fault::Status(403));
+    completes(&fixture, "file", UploadMode::Replace, &bytes).await;
+    breaks(&fixture, "broken", UploadMode::Replace, &bytes).await;
+    fixture.faults().clear();
+    fixture.assert_holds("file", &bytes).await;
+    assert_err!(size(&fixture, "acme", "broken").await, NotFound);
+    plain.finish(Ok(())).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_lost_its_hold_harms_nothing() {
+    loses_its_hold(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_lost_its_hold_and_is_aborted_harms_nothing() {
+    loses_its_hold(Some(AbortReason::Requested)).await;
+}
+
+/// A session that others could not hear of for long goes on, or is aborted, after one of them has taken the upload up.
+async fn loses_its_hold(aborted: Option<AbortReason>) {
     let plain = Fixture::on_local().await.expect("always there");
     let fixture = plain.keeping(WINDOW);
     let bytes = body(2 * PART, 1);
@@ -359,7 +429,9 @@ async fn a_session_that_lost_its_hold_harms_nothing() {
     let script =
         [Step::Send(bytes.slice(..PART)), Step::Reached(Arc::clone(&reached)), Step::Wait(Arc::clone(&go))];
     let (data, _) = FakeData::uploads(script);
-    let running = tokio::spawn(async move { planned.run(data, &Abort::new()).await });
+    let abort = Arc::new(Abort::new());
+    let heeded = Arc::clone(&abort);
+    let running = tokio::spawn(async move { planned.run(data, &heeded).await });
     reached.notified().await;
 
     let records = fixture.folder().expect("local").join(".bucketport/resume");
@@ -383,8 +455,13 @@ async fn a_session_that_lost_its_hold_harms_nothing() {
         }
     };
     let (kept, planned) = tokio::time::timeout(Duration::from_secs(30), taking_up).await.expect("taken up");
-    go.notify_one();
-    assert_err!(running.await.expect("no panic"), Busy);
+    if let Some(reason) = aborted {
+        abort.abort(reason);
+        assert_err!(running.await.expect("no panic"), Data(DataError::Aborted));
+    } else {
+        go.notify_one();
+        assert_err!(running.await.expect("no panic"), Busy);
+    }
     let (data, _) = FakeData::uploads([Step::Send(bytes.slice(kept..))]);
     planned.run(data, &Abort::new()).await.expect("nothing is in its way");
     fixture.assert_holds("file", &bytes).await;
