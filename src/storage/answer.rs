@@ -1,7 +1,7 @@
 //! What a store answered, and what that means: one table from the HTTP status and the code of S3, GCS or Azure.
 //!
 //! Sources: the error lists of the Amazon S3 API reference, of the Cloud Storage XML API and of Azure Blob Storage, and
-//! what MinIO and Ceph send beside them.
+//! what `MinIO` and Ceph send beside them.
 
 /// The longest code or message that is kept of an answer.
 const LONGEST_TEXT: usize = 300;

@@ -19,7 +19,7 @@ use crate::server::{Call, Edit, Fault};
 const ALWAYS: usize = 10_000;
 
 /// The first half, and then the connection breaks.
-fn half(parts: Parts, body: Bytes) -> Response<Body> {
+fn half(parts: Parts, body: &Bytes) -> Response<Body> {
     let half = body.slice(..body.len() / 2);
     let breaks = async {
         // So that the half is sent.
@@ -34,49 +34,49 @@ fn streamed(parts: Parts, body: Bytes) -> Response<Body> {
     Response::from_parts(parts, Body::from_stream(stream::iter([Ok::<_, std::io::Error>(body)])))
 }
 
-fn without_length(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn without_length(mut parts: Parts, body: &Bytes) -> Response<Body> {
     parts.headers.remove(CONTENT_LENGTH);
-    streamed(parts, body)
+    streamed(parts, body.clone())
 }
 
-pub(crate) fn without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+pub(crate) fn without_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
     parts.headers.remove(ETAG);
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
-fn with_weak_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn with_weak_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
     if let Some(etag) = parts.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
         let weak = format!("W/{etag}").parse().expect("plain text");
         parts.headers.insert(ETAG, weak);
     }
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
-fn with_bare_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn with_bare_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
     if let Some(etag) = parts.headers.get(ETAG).and_then(|etag| etag.to_str().ok()) {
         let bare = etag.trim_matches('"').parse().expect("plain text");
         parts.headers.insert(ETAG, bare);
     }
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
-fn without_time(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn without_time(mut parts: Parts, body: &Bytes) -> Response<Body> {
     parts.headers.remove(LAST_MODIFIED);
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
-fn with_odd_time(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn with_odd_time(mut parts: Parts, body: &Bytes) -> Response<Body> {
     parts.headers.insert(LAST_MODIFIED, "last week".parse().expect("plain text"));
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
 /// Raw UTF-8 where only ASCII is legal, as some tools write it.
-fn with_odd_headers(mut parts: Parts, body: Bytes) -> Response<Body> {
+fn with_odd_headers(mut parts: Parts, body: &Bytes) -> Response<Body> {
     let odd = HeaderValue::from_bytes("filename=\"é.pdf\"".as_bytes()).expect("bytes");
     parts.headers.insert("content-disposition", odd.clone());
     parts.headers.insert("x-amz-meta-title", odd.clone());
     parts.headers.insert("x-goog-meta-title", odd);
-    Response::from_parts(parts, body.into())
+    Response::from_parts(parts, body.clone().into())
 }
 
 const EDITS: [(&str, Edit); 7] = [
@@ -145,19 +145,19 @@ async fn an_append_to_what_changed_is_refused_without_etags() {
 /// A server that knows no ranges sends everything; that must not pass for a part of it.
 #[tokio::test]
 async fn a_range_that_is_another_fails() {
-    fn whole(mut parts: Parts, body: Bytes) -> Response<Body> {
+    fn whole(mut parts: Parts, body: &Bytes) -> Response<Body> {
         parts.status = StatusCode::OK;
         parts.headers.remove("content-range");
-        Response::from_parts(parts, body.into())
+        Response::from_parts(parts, body.clone().into())
     }
-    fn another(mut parts: Parts, body: Bytes) -> Response<Body> {
+    fn another(mut parts: Parts, body: &Bytes) -> Response<Body> {
         let another = "bytes 0-9/100".parse().expect("plain text");
         if parts.headers.contains_key("content-range") {
             parts.headers.insert("content-range", another);
         }
-        Response::from_parts(parts, body.into())
+        Response::from_parts(parts, body.clone().into())
     }
-    fn short(mut parts: Parts, body: Bytes) -> Response<Body> {
+    fn short(mut parts: Parts, body: &Bytes) -> Response<Body> {
         parts.headers.remove(CONTENT_LENGTH);
         let short = body.slice(..body.len() - 1);
         streamed(parts, short)
@@ -222,7 +222,7 @@ async fn a_body_that_breaks_is_not_gone_on_with_in_another_file() {
 /// Without etags nothing says whether it is the same file, so it is not gone on with at all.
 #[tokio::test]
 async fn a_body_without_an_etag_that_breaks_is_not_gone_on_with() {
-    fn half_without_etag(mut parts: Parts, body: Bytes) -> Response<Body> {
+    fn half_without_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
         parts.headers.remove(ETAG);
         half(parts, body)
     }

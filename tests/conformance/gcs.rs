@@ -128,7 +128,7 @@ async fn handle(
         Some(Fault::DoneThenReset) => return reset(),
         Some(Fault::Edited(edit)) => {
             let (parts, body) = response.unwrap_or_else(|(code, body)| answer(code, body)).into_parts();
-            return edit(parts, to_bytes(body, usize::MAX).await.expect("from memory"));
+            return edit(parts, &to_bytes(body, usize::MAX).await.expect("from memory"));
         }
         // The others were met before it was done.
         _ => {}

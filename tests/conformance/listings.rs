@@ -43,8 +43,8 @@ fn without(text: &str, name: &str) -> String {
     format!("{}{}", &text[..from], &text[to..])
 }
 
-fn with_the_same_token(parts: Parts, body: Bytes) -> Response<Body> {
-    edited(parts, &body, |text| {
+fn with_the_same_token(parts: Parts, body: &Bytes) -> Response<Body> {
+    edited(parts, body, |text| {
         let text = without(&text, "NextContinuationToken");
         text.replace(
             "</ListBucketResult>",
@@ -53,17 +53,17 @@ fn with_the_same_token(parts: Parts, body: Bytes) -> Response<Body> {
     })
 }
 
-fn cut_short(parts: Parts, body: Bytes) -> Response<Body> {
-    edited(parts, &body, |text| without(&text, "NextContinuationToken"))
+fn cut_short(parts: Parts, body: &Bytes) -> Response<Body> {
+    edited(parts, body, |text| without(&text, "NextContinuationToken"))
 }
 
-fn empty_with_a_token(parts: Parts, _body: Bytes) -> Response<Body> {
+fn empty_with_a_token(parts: Parts, _body: &Bytes) -> Response<Body> {
     let tokens = format!("<NextContinuationToken>{}</NextContinuationToken>", rand::random::<u64>());
     let text = format!("<ListBucketResult><IsTruncated>true</IsTruncated>{tokens}</ListBucketResult>");
     edited(parts, &Bytes::new(), |_| text)
 }
 
-fn no_listing(parts: Parts, _body: Bytes) -> Response<Body> {
+fn no_listing(parts: Parts, _body: &Bytes) -> Response<Body> {
     edited(parts, &Bytes::new(), |_| "<html>a proxy's own page".to_owned())
 }
 
@@ -90,9 +90,9 @@ async fn a_listing_without_progress_fails() {
 /// A token is not said to be of any use; that the same page comes again shows that it was not.
 #[tokio::test]
 async fn a_listing_that_begins_again_fails() {
-    fn with_another_token(parts: Parts, body: Bytes) -> Response<Body> {
+    fn with_another_token(parts: Parts, body: &Bytes) -> Response<Body> {
         // Sorts before everything, so that the server begins again.
-        edited(parts, &body, |text| {
+        edited(parts, body, |text| {
             let token = format!("<NextContinuationToken>a{}</NextContinuationToken>", rand::random::<u64>());
             let text = without(&text, "NextContinuationToken");
             text.replace("</ListBucketResult>", &format!("{token}</ListBucketResult>"))
@@ -112,7 +112,7 @@ async fn a_listing_that_begins_again_fails() {
 async fn a_listing_that_goes_round_fails() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static PAGES: AtomicUsize = AtomicUsize::new(0);
-    fn of_two(parts: Parts, _body: Bytes) -> Response<Body> {
+    fn of_two(parts: Parts, _body: &Bytes) -> Response<Body> {
         let page = PAGES.fetch_add(1, Ordering::Relaxed) % 2;
         let text = format!(
             "<ListBucketResult><IsTruncated>true</IsTruncated>\
@@ -152,8 +152,8 @@ async fn short_pages_are_put_together() {
 
 #[tokio::test]
 async fn a_time_that_cannot_be_read_is_left_out() {
-    fn edit(parts: Parts, body: Bytes) -> Response<Body> {
-        edited(parts, &body, |text| text.replacen("<LastModified>", "<LastModified>about ", 1))
+    fn edit(parts: Parts, body: &Bytes) -> Response<Body> {
+        edited(parts, body, |text| text.replacen("<LastModified>", "<LastModified>about ", 1))
     }
     run(async |fixture, faults| {
         faults.add(Call::List, 0, 1, Fault::Edited(edit));

@@ -11,7 +11,7 @@ use crate::faults::run_everywhere as run;
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault, Faults};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 const OPERATIONS: [Operation; 9] = [
     Operation::Upload(UploadMode::Replace, 100),

@@ -69,7 +69,7 @@ pub(crate) enum Fault {
 }
 
 /// Makes another answer of the head and the body of one.
-pub(crate) type Edit = fn(Parts, Bytes) -> Response<Body>;
+pub(crate) type Edit = fn(Parts, &Bytes) -> Response<Body>;
 
 #[derive(Debug)]
 struct Rule {
@@ -252,7 +252,7 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
         Some(Fault::DoneThenReset) => return reset(),
         Some(Fault::Edited(edit)) => {
             let (parts, body) = response.expect("s3s answers").map(Body::new).into_parts();
-            return edit(parts, axum::body::to_bytes(body, usize::MAX).await.expect("from memory"));
+            return edit(parts, &axum::body::to_bytes(body, usize::MAX).await.expect("from memory"));
         }
         // The others were met before it was done.
         _ => {}

@@ -146,16 +146,14 @@ impl CloudPages {
     /// The name of `key` in the directory; none if no client could name it (`a//b`, a control character).
     fn name(&mut self, key: &str) -> Option<String> {
         let name = key.strip_prefix(&self.keys.prefix).filter(|name| !name.contains('/'));
-        match name.filter(|name| !name.is_empty() && self.directory.join(name).is_ok()) {
-            Some(name) => Some(name.to_owned()),
-            None => {
-                if self.left_out == 0 {
-                    self.example = key.to_owned();
-                }
-                self.left_out += 1;
-                None
+        let name = name.filter(|name| !name.is_empty() && self.directory.join(name).is_ok());
+        if name.is_none() {
+            if self.left_out == 0 {
+                key.clone_into(&mut self.example);
             }
+            self.left_out += 1;
         }
+        name.map(str::to_owned)
     }
 }
 
