@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    /// The record of this name; none if there is none.
+    /// The record of this name; none if there is none, or none that can be read.
     pub(super) async fn read_record<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>> {
         let path = self.records_folder(kind)?.join(name)?;
         let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
@@ -101,7 +101,15 @@ impl Store {
         while let Some(chunk) = got.body.next().await? {
             text.extend_from_slice(&chunk.bytes);
         }
-        serde_json::from_slice(&text).map(Some).map_err(|error| Error::record(error.into()))
+        match serde_json::from_slice(&text) {
+            Ok(record) => Ok(Some(record)),
+            // A rename must not go on without it. The others are damaged, or of another version, and may be written over.
+            Err(error) if kind == Kind::Rename => Err(Error::record(error.into())),
+            Err(error) => {
+                tracing::warn!(record = %path, %error, "a record cannot be read and counts as none");
+                Ok(None)
+            }
+        }
     }
 
     /// Removes a record; it need not be there.

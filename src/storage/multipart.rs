@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::budget::Charge;
 use super::driver::{Condition, Destination, Lifetime, OpenUpload, Saved};
@@ -147,7 +147,7 @@ impl Multipart {
             return Ok(());
         }
         self.open().await?;
-        let State::Open(OpenMultipart { upload: Some(upload), noted, .. }) = &mut self.state else {
+        let State::Open(OpenMultipart { upload: Some(upload), .. }) = &mut self.state else {
             return Err(Error::Changed);
         };
         while self.in_flight.len() >= upload.window() {
@@ -161,10 +161,22 @@ impl Multipart {
             let _charge = charge;
             sending.await
         }));
-        if let Some(noted) = noted {
+        Ok(())
+    }
+
+    /// When the record of it in the store is to be [renewed](Self::renew), if there is one.
+    pub(super) fn stale_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Open(OpenMultipart { noted: Some(noted), .. }) => Some(noted.stale_at()),
+            State::Open(_) | State::Unknown(_) | State::Opening(_) | State::Ended => None,
+        }
+    }
+
+    /// Sees that the janitor does not take it for left over, however slowly its bytes come.
+    pub(super) fn renew(&mut self) {
+        if let State::Open(OpenMultipart { noted: Some(noted), .. }) = &mut self.state {
             noted.refresh();
         }
-        Ok(())
     }
 
     async fn open(&mut self) -> Result<()> {

@@ -46,11 +46,19 @@ impl Noted {
         Self { store: Arc::clone(store), name, record, written: Instant::now(), writing }
     }
 
+    /// When the record is to be written again.
+    pub(super) fn stale_at(&self) -> Instant {
+        self.written + FRESH
+    }
+
     /// Sees that the record does not grow old.
     pub(super) fn refresh(&mut self) {
-        if self.written.elapsed() > FRESH && self.writing.is_finished() {
+        if Instant::now() >= self.stale_at() {
             self.written = Instant::now();
-            self.writing = write(&self.store, &self.name, &self.record);
+            // One that has not ended after hours fails by itself.
+            if self.writing.is_finished() {
+                self.writing = write(&self.store, &self.name, &self.record);
+            }
         }
     }
 

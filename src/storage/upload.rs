@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::budget::LARGEST_BUFFER;
 use super::driver::{Condition, Lifetime};
@@ -111,6 +111,7 @@ impl Upload {
                 }
             }
             self.make_room().await?;
+            let stale = self.multipart.stale_at();
             let read = tokio::select! {
                 read = source.read(self.part.room()) => read?,
                 Some(sent) = self.multipart.arrived() => {
@@ -119,6 +120,10 @@ impl Upload {
                 }
                 () = due(self.keeper.as_deref_mut()) => {
                     self.progress();
+                    continue;
+                }
+                () = reached(stale) => {
+                    self.multipart.renew();
                     continue;
                 }
             };
@@ -281,6 +286,14 @@ impl Drop for Upload {
         if self.keeper.as_ref().is_some_and(|keeper| !keeper.may_be_known()) {
             self.multipart.lasts(Lifetime::Session);
         }
+    }
+}
+
+/// Waits for this moment; for ever if there is none.
+async fn reached(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -467,3 +467,21 @@ async fn loses_its_hold(aborted: Option<AbortReason>) {
     fixture.assert_holds("file", &bytes).await;
     plain.finish(Ok(())).await;
 }
+
+/// One that is damaged, or of another version, must not stand in the way of its path for ever.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_counts_as_none() {
+    let plain = Fixture::on_local().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    breaks(&fixture, "file", UploadMode::Replace, &body(10, 1)).await;
+    let records = fixture.folder().expect("local").join(".bucketport/resume");
+    for record in std::fs::read_dir(&records).expect("kept") {
+        std::fs::write(record.expect("an entry").path(), "{").expect("writable");
+    }
+    let store = store_of(&fixture, "acme");
+    let (data, _) = FakeData::uploads([Step::Send(body(20, 2))]);
+    let planned =
+        store.plan_upload(&fixture.path("file"), UploadMode::Replace).await.expect("nothing is kept");
+    planned.run(data, &Abort::new()).await.expect("anew");
+    fixture.assert_holds("file", &body(20, 2)).await;
+}
