@@ -132,7 +132,7 @@ async fn each_answer_means_one_thing_at_once_for_every_call() {
 async fn an_error_behind_a_200_is_one() {
     run(async |fixture, faults| {
         fixture.put("there", &body(100, 3)).await;
-        for call in [Call::Copy, Call::CompleteMultipart] {
+        for call in [Call::Copy, Call::CompleteMultipart, Call::List, Call::Delete] {
             for (answer, expected) in [
                 ("<Error><Code>AccessDenied</Code></Error>", Kind::Refused),
                 ("<Error><Code>QuotaExceeded</Code></Error>", Kind::Quota),

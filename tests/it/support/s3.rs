@@ -137,6 +137,16 @@ impl S3Access for Gate {
         {
             return Err(s3_error!(NoSuchKey));
         }
+        // s3s-fs refuses to abort an upload that has ended; S3 does not know it any more.
+        let id = cx
+            .uri()
+            .query()
+            .and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("uploadId=")));
+        if let ("AbortMultipartUpload", Some(id)) = (cx.s3_op().name(), id)
+            && !self.root.join(format!(".upload-{id}.json")).exists()
+        {
+            return Err(s3_error!(NoSuchUpload));
+        }
         Ok(())
     }
 }

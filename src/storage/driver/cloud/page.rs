@@ -89,6 +89,14 @@ impl Next {
 }
 
 impl Dialect {
+    /// The outermost element of a page. Without a look at it, any XML would pass for an empty one.
+    pub(super) fn root(self) -> &'static [u8] {
+        match self {
+            Self::S3 => b"ListBucketResult",
+            Self::Azure => b"EnumerationResults",
+        }
+    }
+
     /// A page with nothing in it.
     pub(super) fn empty_page(self) -> &'static [u8] {
         match self {

@@ -119,7 +119,7 @@ impl Checked {
             return refused(asked, response).await;
         }
         match asked.what {
-            What::Listing(dialect) => Ok(listed(dialect, response).await?),
+            What::Listing(dialect) => listed(dialect, response).await,
             What::Change => done(response).await,
             What::Object => complete(response),
             What::Other => Ok(response),
@@ -238,9 +238,16 @@ async fn refused(asked: Asked, response: HttpResponse) -> Result<HttpResponse, F
 
 /// The answer to a listing; its page goes along as an extension. `object_store` itself would fail for one key that it
 /// cannot name or one time that it cannot read, and does not tell that a page was cut short.
-async fn listed(dialect: Dialect, response: HttpResponse) -> Result<HttpResponse, HttpError> {
+async fn listed(dialect: Dialect, response: HttpResponse) -> Result<HttpResponse, Failure> {
     let (mut parts, body) = response.into_parts();
     let body = whole(body, LONGEST_PAGE).await?;
+    if let Some((code, message)) = xml::error(&body) {
+        return Err(Failure::Answered(Answer::new(parts.status.as_u16(), &code, &message)));
+    }
+    if xml::root(&body).as_deref() != Some(dialect.root()) {
+        let unreadable = Unreadable("it is no listing".to_owned());
+        return Err(HttpError::new(HttpErrorKind::Decode, unreadable).into());
+    }
     let page = Page::parse(dialect, &body)
         .map_err(|error| HttpError::new(HttpErrorKind::Decode, Unreadable(error.to_string())))?;
     parts.extensions.insert(page);

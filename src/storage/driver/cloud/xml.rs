@@ -49,7 +49,7 @@ pub(super) fn without_names(body: &[u8]) -> Option<Bytes> {
 }
 
 /// The name of the outermost element.
-fn root(body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn root(body: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::from_reader(body);
     loop {
         match reader.read_event().ok()? {
