@@ -184,12 +184,28 @@ async fn at_each_call(fixture: &Fixture, faults: &Faults, operation: Operation, 
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fault_that_passes() {
-    run(async |fixture, faults| {
-        for operation in OPERATIONS {
-            at_each_call(fixture, faults, operation, 1).await;
-        }
-    })
-    .await;
+/// Tests of their own for each group of operations, so that they run side by side: most of their time is waiting.
+macro_rules! groups {
+    ($($name:ident: $operations:expr;)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            run(async |fixture, faults| {
+                for operation in $operations {
+                    at_each_call(fixture, faults, *operation, 1).await;
+                }
+            })
+            .await;
+        })*
+    };
+}
+
+groups! {
+    a_fault_while_replacing: &OPERATIONS[..1];
+    a_fault_while_sending_parts: &OPERATIONS[1..2];
+    a_fault_while_creating: &OPERATIONS[2..3];
+    a_fault_while_appending: &OPERATIONS[3..4];
+    a_fault_while_downloading: &OPERATIONS[4..5];
+    a_fault_while_renaming: &OPERATIONS[5..6];
+    a_fault_while_deleting: &OPERATIONS[6..7];
+    a_fault_while_changing_directories: &OPERATIONS[7..];
 }
