@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -20,7 +19,7 @@ use md5::{Digest, Md5};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::server::{BUCKET, Call, Fault, Faults, answer, percent_decode, reset, take};
+use crate::server::{BUCKET, Call, Faults, after, answer, before, percent_decode};
 
 /// Google refuses smaller parts, except the last.
 const SMALLEST_PART: usize = 5 * 1024 * 1024;
@@ -102,38 +101,12 @@ async fn handle(
 ) -> Response<Body> {
     let call = classify(&request);
     let fault = faults.next(call);
-    match &fault {
-        // The body is not waited for: a client may still be sending it when it hears.
-        Some(Fault::Status(code)) => return answer(*code, ""),
-        Some(Fault::Answer(code, body)) => {
-            take(request).await;
-            return answer(*code, body);
-        }
-        Some(Fault::Hang) => {
-            take(request).await;
-            tokio::time::sleep(Duration::from_mins(10)).await;
-            return answer(500, "");
-        }
-        Some(Fault::Reset) => {
-            take(request).await;
-            return reset();
-        }
-        Some(Fault::DoneAfter(go)) => go.notified().await,
-        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
-    }
+    let request = match before(fault.as_ref(), request).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
     let response = serve(&bucket, call, request).await;
-    match fault {
-        Some(Fault::AnswerAfter(go)) => go.notified().await,
-        Some(Fault::DoneBut(code)) => return answer(code, ""),
-        Some(Fault::DoneThenReset) => return reset(),
-        Some(Fault::Edited(edit)) => {
-            let (parts, body) = response.unwrap_or_else(|(code, body)| answer(code, body)).into_parts();
-            return edit(parts, &to_bytes(body, usize::MAX).await.expect("from memory"));
-        }
-        // The others were met before it was done.
-        _ => {}
-    }
-    response.unwrap_or_else(|(code, body)| answer(code, body))
+    after(fault, response.unwrap_or_else(|(code, body)| answer(code, body))).await
 }
 
 fn classify(request: &Request) -> Call {

@@ -210,24 +210,10 @@ struct Layer {
 async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> {
     let call = classify(&request);
     let fault = layer.faults.next(call);
-    match &fault {
-        Some(Fault::Status(code)) => return answer(*code, ""),
-        Some(Fault::Answer(code, body)) => {
-            take(request).await;
-            return answer(*code, body);
-        }
-        Some(Fault::Hang) => {
-            take(request).await;
-            tokio::time::sleep(Duration::from_mins(10)).await;
-            return answer(500, "");
-        }
-        Some(Fault::Reset) => {
-            take(request).await;
-            return reset();
-        }
-        Some(Fault::DoneAfter(go)) => go.notified().await,
-        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
-    }
+    let request = match before(fault.as_ref(), request).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
     if matches!(call, Call::Get | Call::Head) && layer.is_directory(request.uri().path()) {
         return answer(404, "");
     }
@@ -246,18 +232,48 @@ async fn handle(State(layer): State<Layer>, request: Request) -> Response<Body> 
         }
         Call::Stream | Call::Item => unreachable!("not in S3's protocol"),
     };
+    after(fault, response.expect("s3s answers").map(Body::new)).await
+}
+
+/// What a fault makes of a request that is not done yet: an answer, or the request, which is to be done.
+pub(crate) async fn before(fault: Option<&Fault>, request: Request) -> Result<Request, Response<Body>> {
+    match fault {
+        // The body is not waited for: a client may still be sending it when it hears.
+        Some(Fault::Status(code)) => return Err(answer(*code, "")),
+        Some(Fault::Answer(code, body)) => {
+            take(request).await;
+            return Err(answer(*code, body));
+        }
+        Some(Fault::Hang) => {
+            take(request).await;
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            return Err(answer(500, ""));
+        }
+        Some(Fault::Reset) => {
+            take(request).await;
+            return Err(reset());
+        }
+        Some(Fault::DoneAfter(go)) => go.notified().await,
+        Some(Fault::AnswerAfter(_) | Fault::DoneBut(_) | Fault::DoneThenReset | Fault::Edited(_)) | None => {}
+    }
+    Ok(request)
+}
+
+/// What a fault makes of the answer to a request that was done.
+pub(crate) async fn after(fault: Option<Fault>, response: Response<Body>) -> Response<Body> {
     match fault {
         Some(Fault::AnswerAfter(go)) => go.notified().await,
         Some(Fault::DoneBut(code)) => return answer(code, ""),
         Some(Fault::DoneThenReset) => return reset(),
         Some(Fault::Edited(edit)) => {
-            let (parts, body) = response.expect("s3s answers").map(Body::new).into_parts();
+            let (parts, body) = response.into_parts();
             return edit(parts, &axum::body::to_bytes(body, usize::MAX).await.expect("from memory"));
         }
         // The others were met before it was done.
-        _ => {}
+        Some(Fault::Status(_) | Fault::Answer(..) | Fault::Hang | Fault::Reset | Fault::DoneAfter(_))
+        | None => {}
     }
-    response.expect("s3s answers").map(Body::new)
+    response
 }
 
 impl Layer {
