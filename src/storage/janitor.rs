@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use futures::lock::Mutex;
 use tokio::time::sleep;
 
 use super::error::Result;
@@ -117,19 +116,8 @@ impl Store {
         kind: Kind,
         done: impl Fn(Record) -> BoxFuture<'a, Result<bool>> + Send + Sync,
     ) -> Result<u64> {
-        let records = Mutex::new(Vec::new());
-        self.each_record(kind, |record| {
-            let records = &records;
-            Box::pin(async move {
-                let mut records = records.lock().await;
-                if records.len() < MOST {
-                    records.push(record);
-                }
-            })
-        })
-        .await?;
         let (mut count, mut result) = (0, Ok(()));
-        for record in records.into_inner() {
+        for record in self.records(kind, MOST).await? {
             match done(record).await {
                 Ok(true) => count += 1,
                 Ok(false) => {}

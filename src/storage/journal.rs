@@ -1,8 +1,8 @@
 //! Records of work that must not be forgotten: small hidden objects, so that whoever comes next, on this machine or
 //! another one, can finish the work or undo it.
 
-use chrono::{DateTime, Utc};
-use futures::future::BoxFuture;
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::distr::{Alphanumeric, SampleString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,10 +78,11 @@ impl Store {
         self.whole.destination(&path).await?.put(vec![text.into()], condition).await
     }
 
-    /// When a record was written; none if there is none. Where the store does not tell, it may be new.
-    pub(super) async fn record_written(&self, kind: Kind, name: &str) -> Result<Option<DateTime<Utc>>> {
+    /// How old a record is by the store's clock and ours; none if there is none. Where the store does not tell, it may be
+    /// new.
+    pub(super) async fn record_age(&self, kind: Kind, name: &str) -> Result<Option<TimeDelta>> {
         match self.whole.head(&self.records_folder(kind)?.join(name)?).await {
-            Ok(meta) => Ok(Some(meta.modified.unwrap_or_else(Utc::now))),
+            Ok(meta) => Ok(Some(meta.modified.map_or(TimeDelta::zero(), |written| Utc::now() - written))),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -120,18 +121,22 @@ impl Store {
         }
     }
 
-    /// Calls `each` with every record of a kind, page by page.
-    pub(super) async fn each_record<'a>(
-        &'a self,
-        kind: Kind,
-        mut each: impl FnMut(Record) -> BoxFuture<'a, ()> + Send,
-    ) -> Result<()> {
-        let Some(mut pages) = self.whole.list(&self.records_folder(kind)?).await? else { return Ok(()) };
-        while let Some(page) = pages.next().await? {
-            for entry in page.entries.into_iter().filter(|entry| !entry.is_directory()) {
-                each(Record { name: entry.name, written: entry.modified }).await;
-            }
+    /// The records of a kind, `most` of them at most. They are listed before anybody changes them.
+    pub(super) async fn records(&self, kind: Kind, most: usize) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        let Some(mut pages) = self.whole.list(&self.records_folder(kind)?).await? else { return Ok(records) };
+        while records.len() < most
+            && let Some(page) = pages.next().await?
+        {
+            let files = page.entries.into_iter().filter(|entry| !entry.is_directory());
+            records.extend(files.map(|entry| Record { name: entry.name, written: entry.modified }));
         }
-        Ok(())
+        records.truncate(most);
+        Ok(records)
     }
+}
+
+/// A name that no other record has.
+pub(super) fn new_name() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), 20)
 }

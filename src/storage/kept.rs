@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 
 use super::checksum::Checksum;
 use super::driver::{Condition, Get, Memory, Saved};
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
-use super::journal::Kind;
+use super::journal::{Kind, new_name};
 use super::path::StorePath;
 use super::source::OldBytes;
 use super::store::Store;
@@ -58,7 +57,7 @@ impl Kept {
             upload: None,
             tail: None,
             at: Utc::now().timestamp(),
-            turn: unique(),
+            turn: new_name(),
             held_until: None,
         }
     }
@@ -124,10 +123,6 @@ impl Kept {
 /// One name for an owner and a key, whatever characters and length those have.
 fn record_of(owner: &str, key: &str) -> String {
     Checksum::of(format!("{owner}\0{key}").as_bytes()).to_string()
-}
-
-fn unique() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), 20)
 }
 
 impl Store {
@@ -205,7 +200,7 @@ impl Store {
         if !now.is_some_and(|now| now.is_turn_of(kept) && !now.is_held(Utc::now())) {
             return Err(Error::Busy);
         }
-        let mut taken = Kept { turn: unique(), ..kept.clone() };
+        let mut taken = Kept { turn: new_name(), ..kept.clone() };
         taken.hold();
         self.write_record(Kind::Resume, &name, &taken).await?;
         Ok(taken)
@@ -213,8 +208,7 @@ impl Store {
 
     /// Who died between its turn and the record must not keep others out.
     async fn forget_stale_turn(&self, turn: &str) -> Result<()> {
-        let made = self.record_written(Kind::Turn, turn).await?;
-        if made.is_some_and(|made| Utc::now() - made > LEASE) {
+        if self.record_age(Kind::Turn, turn).await?.is_some_and(|age| age > LEASE) {
             self.forget_record(Kind::Turn, turn).await?;
         }
         Ok(())
@@ -243,7 +237,7 @@ impl Store {
         let size = bytes.iter().map(|piece| piece.len() as u64).sum();
         kept.tail = None;
         if size > 0 {
-            let name = unique();
+            let name = new_name();
             let path = self.records_folder(Kind::Tail)?.join(&name)?;
             self.whole.destination(&path).await?.put(bytes, &Condition::Any).await?;
             kept.tail = Some(Tail { name, size });

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::driver::Saved;
 use super::error::Result;
-use super::journal::Kind;
+use super::journal::{Kind, new_name};
 use super::path::StorePath;
 use super::store::Store;
 
@@ -40,7 +39,7 @@ pub(super) struct Noted {
 impl Noted {
     /// Notes that the upload to `path` is open. Nothing waits for the store.
     pub(super) fn note(store: &Arc<Store>, path: &StorePath, upload: Saved) -> Self {
-        let name = Alphanumeric.sample_string(&mut rand::rng(), 20);
+        let name = new_name();
         let record = OpenUpload { key: path.as_str().to_owned(), upload };
         let writing = write(store, &name, &record);
         Self { store: Arc::clone(store), name, record, written: Instant::now(), writing }

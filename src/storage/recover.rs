@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::driver::Swept;
 use super::error::Result;
-use super::journal::Kind;
+use super::journal::{Kind, Record};
 use super::relocation::{Decision, Relocation};
 use super::rename_directory::settle;
 use super::store::Store;
@@ -14,20 +14,11 @@ const MOST: usize = 1000;
 
 impl Store {
     /// Finishes or undoes every rename of a directory that was left in order, or that nobody has worked on for
-    /// `older_than`: [`RENAME_ABANDONED`](super::RENAME_ABANDONED) or more, unless it is known that nobody else is alive. The clocks of this machine
-    /// and of the store are compared. Returns how many.
+    /// `older_than`: [`RENAME_ABANDONED`](super::RENAME_ABANDONED) or more, unless it is known that nobody else is alive.
+    /// The clocks of this machine and of the store are compared. Returns how many.
     pub async fn recover_renames(&self, older_than: Duration) -> Result<u64> {
-        let mut names = Vec::new();
-        // The listing is not to change while it is read.
-        self.each_record(Kind::Rename, |record| {
-            if names.len() < MOST {
-                names.push(record.name);
-            }
-            Box::pin(std::future::ready(()))
-        })
-        .await?;
         let mut recovered = 0;
-        for name in names {
+        for Record { name, .. } in self.records(Kind::Rename, MOST).await? {
             match self.recover_rename(&name, older_than).await {
                 Ok(true) => recovered += 1,
                 Ok(false) => {}

@@ -11,14 +11,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
-use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 
 use super::driver::{Mark, Meta, Version};
 use super::error::{Error, Result};
-use super::journal::Kind;
+use super::journal::{Kind, new_name};
 use super::path::StorePath;
 use super::store::Store;
 
@@ -122,11 +120,11 @@ impl Relocation {
             from: from.to_string(),
             to: to.to_string(),
             home: store.home.to_string(),
-            owner: Some(random()),
+            owner: Some(new_name()),
             turn: 0,
             pages: 0,
         };
-        let mut relocation = Self { store, from, to, name: random(), record, renewed: Instant::now() };
+        let mut relocation = Self { store, from, to, name: new_name(), record, renewed: Instant::now() };
         relocation.write().await?;
         Ok(relocation)
     }
@@ -142,7 +140,7 @@ impl Relocation {
         let Some(turn) = take_turn(store, name, record.turn).await? else { return Ok(None) };
         let [from, to, home] =
             [&record.from, &record.to, &record.home].map(|key| StorePath::root().join(key));
-        let record = Record { owner: Some(random()), turn, ..record };
+        let record = Record { owner: Some(new_name()), turn, ..record };
         let store = Arc::new(store.within(&home?));
         let name = name.to_owned();
         let mut relocation = Self { store, from: from?, to: to?, name, record, renewed: Instant::now() };
@@ -290,12 +288,8 @@ async fn take_turn(store: &Store, name: &str, last: u64) -> Result<Option<u64>> 
 
 /// Whether a record was not written for `older_than`.
 async fn is_abandoned(store: &Store, name: &str, older_than: Duration) -> Result<bool> {
-    let written = store.record_written(Kind::Rename, name).await?;
-    Ok(written.is_some_and(|written| (Utc::now() - written).to_std().unwrap_or_default() >= older_than))
-}
-
-fn random() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), 20)
+    let age = store.record_age(Kind::Rename, name).await?;
+    Ok(age.is_some_and(|age| age.to_std().unwrap_or_default() >= older_than))
 }
 
 #[cfg(test)]

@@ -42,14 +42,14 @@ impl Upload {
     pub(super) async fn plan(store: &Arc<Store>, path: StorePath) -> Result<Self> {
         let mut destination = store.driver.destination(&path).await?;
         destination.describe(store.owner.as_deref());
-        Ok(Self {
-            part: Part::new(&store.budget),
-            multipart: Multipart::new(store, &path, destination),
-            store: Arc::clone(store),
-            path,
-            total: 0,
-            keeper: None,
-        })
+        let multipart = Multipart::new(store, &path, destination);
+        Ok(Self::of(store, path, multipart, 0))
+    }
+
+    /// One of which `total` bytes are in `multipart`.
+    fn of(store: &Arc<Store>, path: StorePath, multipart: Multipart, total: u64) -> Self {
+        let part = Part::new(&store.budget);
+        Self { store: Arc::clone(store), path, part, total, multipart, keeper: None }
     }
 
     /// The upload to `path` that `kept`, which was taken up, is of, from the end of its parts on.
@@ -61,14 +61,7 @@ impl Upload {
         let mut resumed = match upload {
             Some(saved) => {
                 let open = store.driver.reopen(path, &saved).await?;
-                Self {
-                    part: Part::new(&store.budget),
-                    multipart: Multipart::reopened(store, path, open),
-                    store: Arc::clone(store),
-                    path: path.clone(),
-                    total,
-                    keeper: None,
-                }
+                Self::of(store, path.clone(), Multipart::reopened(store, path, open), total)
             }
             None => Self::plan(store, path.clone()).await?,
         };

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod claim;
+mod credentials;
 mod keys;
 mod labels;
 mod names;

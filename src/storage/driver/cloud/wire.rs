@@ -11,8 +11,9 @@ use object_store::client::{
     HttpService, ReqwestConnector,
 };
 use object_store::{ClientOptions, GetOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use super::credentials;
 use super::page::{Dialect, Page};
 use super::xml;
 use crate::storage::answer::{Answer, Meaning};
@@ -21,9 +22,6 @@ use crate::storage::answer::{Answer, Meaning};
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// The longest page of a listing: 1,000 keys of 1,024 bytes, each byte written as `&#xff;`, and what stands around them.
 const LONGEST_PAGE: usize = 8 * 1024 * 1024;
-/// A metadata service answers within milliseconds, for a first token within a few seconds or, where a container cannot reach
-/// it, never.
-const CREDENTIALS_PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
 /// Between the tries of a request that another one is in the way of; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
@@ -67,8 +65,8 @@ struct Checked(HttpClient);
 #[async_trait]
 impl HttpService for Checked {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if let Some(service) = credential_service(&request) {
-            return self.ask_for_credentials(service, request).await;
+        if let Some(service) = credentials::service(&request) {
+            return credentials::ask(&self.0, service, request).await;
         }
         let asked = Asked::of(&request);
         let mut pause = FIRST_PAUSE;
@@ -125,52 +123,6 @@ impl Checked {
             What::Other => Ok(response),
         }
     }
-
-    async fn ask_for_credentials(
-        &self,
-        service: &'static str,
-        request: HttpRequest,
-    ) -> Result<HttpResponse, HttpError> {
-        for patience in CREDENTIALS_PATIENCE {
-            if let Ok(Ok(response)) = timeout(patience, self.0.execute(request.clone())).await {
-                return Ok(response);
-            }
-        }
-        let silent = Silent { service };
-        tracing::warn!(service, "{silent}");
-        // Not tried again: the client waits.
-        Err(HttpError::new(HttpErrorKind::Unknown, silent))
-    }
-}
-
-/// Where credentials were to come from.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "no credentials are configured and the {service} does not answer; in a container, see whether it may be reached \
-     (on EC2 a hop limit of 2)"
-)]
-struct Silent {
-    service: &'static str,
-}
-
-/// The service that the request asks for credentials, if it is one on the machine's own network.
-fn credential_service(request: &HttpRequest) -> Option<&'static str> {
-    let has = |name: &str| request.headers().contains_key(name);
-    let (host, path) = (request.uri().host().unwrap_or_default(), request.uri().path());
-    if has("x-aws-ec2-metadata-token-ttl-seconds")
-        || has("x-aws-ec2-metadata-token")
-        || path.starts_with("/latest/meta-data/iam/security-credentials")
-    {
-        Some("EC2 instance metadata service")
-    } else if ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"].contains(&host) {
-        Some("container credentials service")
-    } else if has("metadata-flavor") {
-        Some("Google metadata server")
-    } else if path.starts_with("/metadata/identity") && has("metadata") {
-        Some("Azure instance metadata service")
-    } else {
-        None
-    }
 }
 
 /// What a request asks for, as far as its answer is to be looked at.
@@ -224,7 +176,8 @@ async fn refused(asked: Asked, response: HttpResponse) -> Result<HttpResponse, F
     let named = named.into_iter().find_map(|name| response.headers().get(name)?.to_str().ok());
     let named = named.unwrap_or_default().to_owned();
     let (parts, body) = response.into_parts();
-    let body = beginning(body).await?;
+    // Its beginning is long enough for any error.
+    let body = read(body, LONGEST_ANSWER).await?;
     let (code, message) = xml::error(&body).unwrap_or((named, String::new()));
     let answer = Answer::new(status, &code, &message);
     // `object_store` knows these: nothing is there, and a condition does not hold.
@@ -241,9 +194,7 @@ async fn refused(asked: Asked, response: HttpResponse) -> Result<HttpResponse, F
 async fn listed(dialect: Dialect, response: HttpResponse) -> Result<HttpResponse, Failure> {
     let (mut parts, body) = response.into_parts();
     let body = whole(body, LONGEST_PAGE).await?;
-    if let Some((code, message)) = xml::error(&body) {
-        return Err(Failure::Answered(Answer::new(parts.status.as_u16(), &code, &message)));
-    }
+    no_error(parts.status.as_u16(), &body)?;
     if xml::root(&body).as_deref() != Some(dialect.root()) {
         let unreadable = Unreadable("it is no listing".to_owned());
         return Err(HttpError::new(HttpErrorKind::Decode, unreadable).into());
@@ -254,8 +205,8 @@ async fn listed(dialect: Dialect, response: HttpResponse) -> Result<HttpResponse
     Ok(HttpResponse::from_parts(parts, Bytes::from_static(dialect.empty_page()).into()))
 }
 
-/// An answer of 200 can hold an error. And `object_store` takes it for one
-/// if a name in it has `InternalError` or `SlowDown` in it, so it gets no names.
+/// That something is done. `object_store` takes it for an error if a name in it has `InternalError` or `SlowDown` in it, so
+/// it gets no names.
 async fn done(response: HttpResponse) -> Result<HttpResponse, Failure> {
     let pending = response.headers().get("x-ms-copy-status").is_some_and(|status| status != "success");
     if pending {
@@ -264,11 +215,17 @@ async fn done(response: HttpResponse) -> Result<HttpResponse, Failure> {
     }
     let (parts, body) = response.into_parts();
     let body = whole(body, LONGEST_ANSWER).await?;
-    if let Some((code, message)) = xml::error(&body) {
-        return Err(Failure::Answered(Answer::new(parts.status.as_u16(), &code, &message)));
-    }
+    no_error(parts.status.as_u16(), &body)?;
     let body = xml::without_names(&body).unwrap_or(body);
     Ok(HttpResponse::from_parts(parts, body.into()))
+}
+
+/// Fails if `body` is an error: an answer of 200 can hold one.
+fn no_error(status: u16, body: &[u8]) -> Result<(), Failure> {
+    match xml::error(body) {
+        Some((code, message)) => Err(Failure::Answered(Answer::new(status, &code, &message))),
+        None => Ok(()),
+    }
 }
 
 /// `response` with what it lacks of an object's facts, and a note of that.
@@ -321,11 +278,6 @@ async fn whole(body: HttpResponseBody, limit: usize) -> Result<Bytes, HttpError>
         return Err(HttpError::new(HttpErrorKind::Decode, long));
     }
     Ok(bytes)
-}
-
-/// The beginning of `body`, long enough for any error.
-async fn beginning(body: HttpResponseBody) -> Result<Bytes, HttpError> {
-    read(body, LONGEST_ANSWER).await
 }
 
 /// The bytes of `body` up to `limit`, and then to the end of a piece.
