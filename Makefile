@@ -116,8 +116,9 @@ BENCH_UNFTP := $(CURDIR)/target/bench-peers/unftp-$(UNFTP_VERSION)
 BENCH_DEBIAN := $(CURDIR)/target/bench-peers/debian
 
 .PHONY: bench
-bench: tools bench-debian $(BENCH_VENV)/.installed $(BENCH_UNFTP)/bin/unftp ## Speed beside peers in one run; `ARGS=NAME` measures what has NAME in it
+bench: tools bench-debian $(BENCH_VENV)/.installed $(BENCH_UNFTP)/bin/unftp $(CONFORMANCE_TOOLS)/bin/minio-$(MINIO_VERSION) ## Speed beside peers in one run; `ARGS=NAME` measures what has NAME in it
 	BENCH_PYFTPDLIB_PYTHON=$(BENCH_VENV)/bin/python BENCH_UNFTP=$(BENCH_UNFTP)/bin/unftp BENCH_DEBIAN=$(BENCH_DEBIAN) \
+	BENCH_MINIO=$(CONFORMANCE_TOOLS)/bin/minio \
 	  $(CARGO) bench --locked --bench compare -- $(ARGS)
 
 # Unpacked and not installed: their packages start daemons on port 21 and refuse to be there together. The benchmark says

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use crate::server::Server;
 
@@ -40,15 +41,51 @@ impl Client {
 
     /// Uploads all of `content`.
     pub(crate) fn stor(&mut self, name: &str, content: &mut dyn Read) {
+        drop(self.send(name, content));
+        self.expect("226");
+    }
+
+    /// Uploads all of `content` and is gone before the server can tell that this was all.
+    pub(crate) fn stor_and_vanish(mut self, name: &str, content: &mut dyn Read) {
+        let data = self.send(name, content);
+        drop(self.control);
+        drop(data);
+    }
+
+    /// Goes on with an upload at `offset` (RFC 3659, 5).
+    pub(crate) fn restart(&mut self, offset: u64) {
+        self.command(&format!("REST {offset}"), "350");
+    }
+
+    /// The size of a file, or none while there is no such file.
+    pub(crate) fn size(&mut self, name: &str) -> Option<u64> {
+        let reply = self.command(&format!("SIZE {name}"), "");
+        reply.strip_prefix("213 ").map(|size| size.trim().parse().expect("size"))
+    }
+
+    fn send(&mut self, name: &str, content: &mut dyn Read) -> TcpStream {
         let mut data = self.begin(&format!("STOR {name}"));
         loop {
             match content.read(&mut self.buffer).expect("content") {
-                0 => break,
+                0 => return data,
                 read => data.write_all(&self.buffer[..read]).expect("data"),
             }
         }
-        drop(data);
+    }
+
+    /// Lists a directory, and returns how many lines there were and how many seconds the first one took.
+    pub(crate) fn list(&mut self, directory: &str) -> (usize, f64) {
+        let begun = Instant::now();
+        let mut data = BufReader::new(self.begin(&format!("LIST {directory}")));
+        let mut line = String::new();
+        data.read_line(&mut line).expect("line");
+        let first = begun.elapsed().as_secs_f64();
+        let mut lines = 1;
+        while data.skip_until(b'\n').expect("line") > 0 {
+            lines += 1;
+        }
         self.expect("226");
+        (lines, first)
     }
 
     /// Uploads `size` zeros.
@@ -125,22 +162,38 @@ impl Client {
 pub(crate) struct Pattern {
     state: u64,
     left: u64,
+    /// Bytes of the state that have not been read.
+    rest: usize,
 }
 
 impl Pattern {
     pub(crate) fn new(seed: u64, size: u64) -> Self {
-        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, left: size }
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, left: size, rest: 0 }
+    }
+
+    /// The same bytes without the first ones.
+    pub(crate) fn skip(mut self, bytes: u64) -> Self {
+        std::io::copy(&mut self.by_ref().take(bytes), &mut std::io::sink()).expect("pattern");
+        self
     }
 }
 
 impl Read for Pattern {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len()) / 8 * 8;
-        for word in buffer[..wanted].chunks_exact_mut(8) {
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            word.copy_from_slice(&self.state.to_le_bytes());
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let mut filled = 0;
+        while filled < wanted {
+            if self.rest == 0 {
+                self.state ^= self.state << 13;
+                self.state ^= self.state >> 7;
+                self.state ^= self.state << 17;
+                self.rest = 8;
+            }
+            let word = self.state.to_le_bytes();
+            let fits = self.rest.min(wanted - filled);
+            buffer[filled..filled + fits].copy_from_slice(&word[8 - self.rest..][..fits]);
+            self.rest -= fits;
+            filled += fits;
         }
         self.left -= wanted as u64;
         Ok(wanted)

@@ -36,7 +36,7 @@ impl Backend {
 
     /// Makes the files those of `user`; fails if the configuration names a store or home that cannot be had.
     pub(super) fn enter(&mut self, user: &Arc<User>) -> std::io::Result<()> {
-        self.files = Files::of(user, &self.front.stores);
+        self.files = Files::of(user, self.session.peer.ip(), &self.front.stores);
         if self.files.is_none() {
             return Err(std::io::Error::other("the user's store or home does not exist"));
         }

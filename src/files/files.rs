@@ -1,5 +1,6 @@
 //! The user's home in a store, and the permissions that every operation asks for.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Permission;
@@ -48,11 +49,12 @@ pub struct Files {
 }
 
 impl Files {
-    /// The files of `user`; none if the store or the home that the configuration names cannot be had.
-    pub fn of(user: &Arc<User>, stores: &Stores) -> Option<Self> {
+    /// The files of `user`, who is at the address `client`; none if the store or the home that the configuration names cannot be had.
+    pub fn of(user: &Arc<User>, client: IpAddr, stores: &Stores) -> Option<Self> {
         let store = stores.find(&user.store)?;
         let home = store.root().join(&user.home).ok()?;
-        Some(Self { user: Arc::clone(user), store: Arc::new(store.within(&home).owned_by(&user.name)), home })
+        let store = store.within(&home).owned_by(&user.name).used_from(client);
+        Some(Self { user: Arc::clone(user), store: Arc::new(store), home })
     }
 
     /// The store that they are in.

@@ -1,5 +1,6 @@
 //! One configured store.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Store {
     pub(super) resume_window: Duration,
     /// Whose uploads these are. Nothing is kept of an upload that is nobody's.
     pub(super) owner: Option<Arc<str>>,
+    /// Where they come from, for the objects to say.
+    pub(super) address: Option<IpAddr>,
     pub(super) budget: Arc<Budget>,
     pub(super) shutdown: Shutdown,
 }
@@ -79,6 +82,12 @@ impl Store {
     #[must_use]
     pub fn owned_by(&self, owner: &str) -> Self {
         Self { owner: Some(owner.into()), ..self.clone() }
+    }
+
+    /// The same store, used from `address`: uploaded objects say so where the store keeps metadata.
+    #[must_use]
+    pub fn used_from(&self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self.clone() }
     }
 
     /// Sees that the store answers.

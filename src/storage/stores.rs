@@ -75,6 +75,7 @@ impl Stores {
                         largest_copy: None,
                         resume_window: config.resume_window,
                         owner: None,
+                        address: None,
                         budget: Arc::clone(budget),
                         shutdown: shutdown.clone(),
                     };

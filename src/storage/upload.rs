@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::budget::LARGEST_BUFFER;
-use super::driver::{Condition, Lifetime};
+use super::driver::{Condition, Lifetime, Uploader};
 use super::error::{Error, Result};
 use super::keeper::Keeper;
 use super::kept::Kept;
@@ -41,7 +41,7 @@ impl Upload {
     /// An upload to `path` that has not touched the store yet. Fails if `path` cannot become a file.
     pub(super) async fn plan(store: &Arc<Store>, path: StorePath) -> Result<Self> {
         let mut destination = store.driver.destination(&path).await?;
-        destination.describe(store.owner.as_deref());
+        destination.describe(Uploader { name: store.owner.as_deref(), address: store.address });
         let multipart = Multipart::new(store, &path, destination);
         Ok(Self::of(store, path, multipart, 0))
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -319,7 +320,7 @@ impl Fixture {
             allow_from: Vec::new(),
             on_control_lost: None,
         };
-        Files::of(&Arc::new(user), &self.stores).expect("the store exists")
+        Files::of(&Arc::new(user), Ipv4Addr::LOCALHOST.into(), &self.stores).expect("the store exists")
     }
 
     /// The path of `name` in the case's directory, which is the empty name.

@@ -1,5 +1,6 @@
 //! What uploads put on their objects, and what comes of the checksum among it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ async fn flat() -> Fixture {
     Fixture::on_s3_flat().await.expect("always there")
 }
 
+/// As an IPv6 socket sees an IPv4 client.
+const CLIENT: IpAddr = IpAddr::V6(Ipv4Addr::new(192, 0, 2, 7).to_ipv6_mapped());
+
 fn bucket(fixture: &Fixture) -> &FlatBucket {
     fixture.server().and_then(|server| server.bucket()).expect("flat")
 }
@@ -23,7 +27,7 @@ fn metadata<'a>(labels: &'a Labels, key: &str) -> Option<&'a str> {
 }
 
 async fn upload(fixture: &Fixture, name: &str, mode: UploadMode, size: usize) {
-    let store = Arc::new(fixture.store().owned_by("acme ü"));
+    let store = Arc::new(fixture.store().owned_by("acme ü").used_from(CLIENT));
     let planned = store.plan_upload(&fixture.path(name), mode).await.expect("possible");
     let (data, _) = FakeData::uploads([Step::Send(body(size, 1))]);
     planned.run(data, &Abort::new()).await.expect("the store works");
@@ -47,6 +51,7 @@ async fn files_say_what_they_are_and_whose() {
             assert_eq!(labels.tags.as_deref(), Some("team=a+b"), "{size} {renamed}");
             assert_eq!(metadata(&labels, "bucketportname"), Some("%C3%A9.jpg"), "{size} {renamed}");
             assert_eq!(metadata(&labels, "bucketportuploader"), Some("acme+%C3%BC"), "{size} {renamed}");
+            assert_eq!(metadata(&labels, "bucketportclient"), Some("192.0.2.7"), "{size} {renamed}");
             let checksum = metadata(&labels, "bucketportsha256");
             assert_eq!(
                 checksum.is_some(),

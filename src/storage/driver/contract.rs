@@ -7,6 +7,7 @@
 //! not every driver has `object_store` under it.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,13 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     async fn sweep(&self, older_than: Duration) -> Result<Swept>;
 }
 
+/// Who uploads a file, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::storage) struct Uploader<'a> {
+    pub(in crate::storage) name: Option<&'a str>,
+    pub(in crate::storage) address: Option<IpAddr>,
+}
+
 /// Where an upload goes; nothing of it is in the store yet.
 #[async_trait]
 pub(in crate::storage) trait Destination: Debug + Send {
@@ -99,9 +107,9 @@ pub(in crate::storage) trait Destination: Debug + Send {
     /// bytes are its first part.
     fn first_part(&self) -> usize;
 
-    /// It is a file of this uploader, if of anybody's, and not an object of the gateway's own. A store that can says so on
-    /// the object, and what else the configuration wants on files.
-    fn describe(&mut self, uploader: Option<&str>);
+    /// It is a file of this uploader, and not an object of the gateway's own. A store that can says so on the object, and
+    /// what else the configuration wants on files.
+    fn describe(&mut self, uploader: Uploader<'_>);
 
     /// Makes the object appear, whole. `condition` has just been seen to hold; a store that can makes it part of the
     /// request, so that it holds against a rival too. The caller waits for the end.

@@ -10,7 +10,7 @@ use futures::FutureExt;
 
 use super::contract::{
     Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Lifetime, Meta,
-    OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept,
+    OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::error::{Error, Result};
@@ -174,7 +174,7 @@ impl Destination for Instrumented<Box<dyn Destination>> {
         self.inner.first_part()
     }
 
-    fn describe(&mut self, uploader: Option<&str>) {
+    fn describe(&mut self, uploader: Uploader<'_>) {
         self.inner.describe(uploader);
     }
 

@@ -1,14 +1,16 @@
-//! What an upload puts on its object beside its bytes: what kind of file it is, who uploaded it under which name, and
+//! What an upload puts on its object beside its bytes: what kind of file it is, who uploaded it from where under which name, and
 //! what the configuration wants on every object of the store.
 
 use object_store::{Attribute, Attributes, TagSet};
 use url::form_urlencoded::byte_serialize;
 
 use crate::config::StoreConfig;
+use crate::storage::driver::contract::Uploader;
 use crate::storage::path::StorePath;
 
 /// Names of user metadata. Azure takes only letters and digits in them.
 const UPLOADER: &str = "bucketportuploader";
+const CLIENT: &str = "bucketportclient";
 const NAME: &str = "bucketportname";
 /// The most of each that is kept, in bytes: S3 takes 2 KB of user metadata in all.
 const LONGEST: usize = 600;
@@ -30,7 +32,7 @@ impl Labels {
     }
 
     /// What goes onto a user's file at `path`. The gateway's own objects get none of it: they must not go to an archive.
-    pub(super) fn for_file(&self, path: &StorePath, uploader: Option<&str>) -> (Attributes, TagSet) {
+    pub(super) fn for_file(&self, path: &StorePath, uploader: Uploader<'_>) -> (Attributes, TagSet) {
         let mut attributes = Attributes::new();
         if let Some(kind) = mime_guess::from_path(path.file_name()).first_raw() {
             attributes.insert(Attribute::ContentType, kind.into());
@@ -38,7 +40,9 @@ impl Labels {
         if let Some(class) = &self.storage_class {
             attributes.insert(Attribute::StorageClass, class.clone().into());
         }
-        let named = [(NAME, Some(path.file_name())), (UPLOADER, uploader)];
+        // An IPv4 client of an IPv6 socket counts as IPv4.
+        let client = uploader.address.map(|address| address.to_canonical().to_string());
+        let named = [(NAME, Some(path.file_name())), (UPLOADER, uploader.name), (CLIENT, client.as_deref())];
         for (key, value) in named.into_iter().filter_map(|(key, value)| Some((key, value?))) {
             attributes.insert(Attribute::Metadata(key.into()), ascii(value).into());
         }
@@ -75,7 +79,7 @@ mod tests {
     fn the_kind_is_that_of_the_extension() {
         let kind = |name: &str| {
             let path = StorePath::root().join(name).expect("a plain name");
-            let (attributes, _) = Labels::default().for_file(&path, None);
+            let (attributes, _) = Labels::default().for_file(&path, Uploader::default());
             attributes.get(&Attribute::ContentType).map(|kind| kind.as_ref().to_owned())
         };
         assert_eq!(kind("a/picture.JPG").as_deref(), Some("image/jpeg"));

@@ -19,7 +19,9 @@ use crate::shutdown::Shutdown;
 use crate::storage::answer::{self, Meaning};
 use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::checksum::{Checksum, Hasher};
-use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
+use crate::storage::driver::contract::{
+    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader,
+};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -48,7 +50,7 @@ impl Destination for CloudDestination {
         self.manner.part_size(0)
     }
 
-    fn describe(&mut self, uploader: Option<&str>) {
+    fn describe(&mut self, uploader: Uploader<'_>) {
         self.labels = Some(self.manner.labels.for_file(&self.path, uploader));
     }
 

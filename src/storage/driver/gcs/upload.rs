@@ -19,7 +19,9 @@ use unftp_sbe_gcs::CloudStorage;
 use super::feed::{Fed, Feeder, Hash, feed};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
-use crate::storage::driver::contract::{Condition, Destination, Lifetime, OpenUpload, Saved, Sending};
+use crate::storage::driver::contract::{
+    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader,
+};
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -48,7 +50,7 @@ impl Destination for StreamedDestination {
         LARGEST_BUFFER
     }
 
-    fn describe(&mut self, uploader: Option<&str>) {
+    fn describe(&mut self, uploader: Uploader<'_>) {
         // The crate puts nothing on its objects.
         self.whole.describe(uploader);
     }

@@ -11,7 +11,7 @@ use super::disk::{Cost, Disk, SMALL};
 use super::durability::Durability;
 use super::staged::{Publish, Staged};
 use crate::storage::driver::contract::{
-    Condition, Destination, Lifetime, OpenUpload, Saved, SavedPart, Sending,
+    Condition, Destination, Lifetime, OpenUpload, Saved, SavedPart, Sending, Uploader,
 };
 use crate::storage::error::{Error, Result};
 
@@ -31,7 +31,7 @@ impl Destination for FolderDestination {
         SMALL
     }
 
-    fn describe(&mut self, _uploader: Option<&str>) {
+    fn describe(&mut self, _uploader: Uploader<'_>) {
         // A file has its bytes and nothing else.
     }
 
