@@ -9,10 +9,12 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use tokio::time::sleep;
 
+use super::driver::LeftOver;
 use super::error::Result;
 use super::journal::{Kind, Record};
 use super::relocation::RENAME_ABANDONED;
 use super::store::Store;
+use super::unclaimed::Claims;
 use crate::metrics::{Cleaned, Metrics};
 
 /// Between two rounds, give or take a tenth, so that replicas do not keep in step.
@@ -22,14 +24,21 @@ const JITTER: f64 = 0.1;
 const START: Duration = Duration::from_secs(20);
 
 /// One thing that is looked after: what it counts as, and how it is done.
-type Step = (Cleaned, for<'a> fn(&'a Store, DateTime<Utc>) -> BoxFuture<'a, Result<u64>>);
+type Step = (Cleaned, for<'a> fn(&'a Store, &'a mut Round) -> BoxFuture<'a, Result<u64>>);
+
+/// What a step tells those after it.
+struct Round {
+    now: DateTime<Utc>,
+    /// None before all records of kept uploads were looked at.
+    claims: Option<Claims>,
+}
 
 /// Everything that is looked after, in this order.
 const STEPS: [Step; 4] = [
-    (Cleaned::Rename, |store, _now| Box::pin(store.recover_renames(RENAME_ABANDONED))),
-    (Cleaned::Upload, |store, now| Box::pin(store.abort_left_overs(now))),
-    (Cleaned::Kept, |store, now| Box::pin(store.discard_kept_too_long(now))),
-    (Cleaned::Staged, |store, _now| Box::pin(store.sweep_left_overs())),
+    (Cleaned::Rename, |store, _| Box::pin(store.recover_renames(RENAME_ABANDONED))),
+    (Cleaned::Upload, |store, round| Box::pin(store.abort_left_overs(round.now))),
+    (Cleaned::Kept, |store, round| Box::pin(store.discard_kept_uploads(round))),
+    (Cleaned::Staged, |store, round| Box::pin(store.sweep_left_overs(round))),
 ];
 
 /// A staged file that nobody has written to for so long is nobody's any more.
@@ -67,8 +76,9 @@ impl Store {
     /// One round, as of `now`. Each step is done whatever became of those before it; the first error is the result.
     pub async fn clean(&self, metrics: &Metrics, now: DateTime<Utc>) -> Result<()> {
         let mut result = Ok(());
+        let mut round = Round { now, claims: None };
         for (what, step) in STEPS {
-            match step(self, now).await {
+            match step(self, &mut round).await {
                 Ok(count) => metrics.cleaned(&self.name, what, count),
                 Err(error) => result = result.and(Err(error)),
             }
@@ -83,8 +93,20 @@ impl Store {
         .await
     }
 
-    async fn sweep_left_overs(&self) -> Result<u64> {
-        let swept = self.sweep(LEFT_OVER).await?;
+    async fn discard_kept_uploads(&self, round: &mut Round) -> Result<u64> {
+        let (count, claims) = self.discard_kept_too_long(MOST, round.now).await?;
+        round.claims = claims;
+        Ok(count)
+    }
+
+    async fn sweep_left_overs(&self, round: &mut Round) -> Result<u64> {
+        let left_over = LeftOver {
+            older_than: LEFT_OVER,
+            // A file that a record names may be old: a slow client sends less than a piece for long.
+            kept_older_than: round.claims.as_ref().and_then(|_| self.unclaimed_age().to_std().ok()),
+            claimed: round.claims.take().map(|claims| claims.uploads).unwrap_or_default(),
+        };
+        let swept = self.sweep(left_over).await?;
         if swept.files > 0 {
             tracing::info!(
                 store = self.name,
@@ -94,20 +116,6 @@ impl Store {
             );
         }
         Ok(swept.files)
-    }
-
-    async fn discard_kept_too_long(&self, now: DateTime<Utc>) -> Result<u64> {
-        let over = self.count_records(Kind::Resume, |record| {
-            Box::pin(async move { self.discard_if_over(&record.name, now).await })
-        });
-        let count = over.await?;
-        for kind in [Kind::Tail, Kind::Turn] {
-            let strays = self.count_records(kind, |record| {
-                Box::pin(async move { self.discard_stray(kind, (&record.name, record.written), now).await })
-            });
-            strays.await?;
-        }
-        Ok(count)
     }
 
     /// For how many records of a kind `done` is true. All are tried; the first error is the result.

@@ -121,6 +121,13 @@ impl Store {
         }
     }
 
+    /// Removes a record that cannot be read and that nobody waits to write again.
+    pub(super) async fn forget_damaged(&self, kind: Kind, name: &str) -> Result<()> {
+        let key = self.records_folder(kind)?.join(name)?;
+        tracing::warn!(store = self.name, %key, "removed an old record that could not be read");
+        self.forget_record(kind, name).await
+    }
+
     /// The records of a kind, `most` of them at most. They are listed before anybody changes them.
     pub(super) async fn records(&self, kind: Kind, most: usize) -> Result<Vec<Record>> {
         let mut records = Vec::new();

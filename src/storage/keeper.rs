@@ -35,6 +35,8 @@ pub(super) struct Keeper {
     recorded: Arc<AtomicBool>,
     /// What another upload has left, which this one takes the place of.
     replaces: Option<Kept>,
+    /// Where it goes on, if it goes on with what was kept.
+    from: Option<u64>,
     /// Another session has written the record first: this one keeps nothing.
     lost: Arc<AtomicBool>,
     /// Another session has taken the upload up, which is not this one's any more.
@@ -58,9 +60,11 @@ impl Keeper {
         keeper
     }
 
-    /// For an upload that `kept`, which was taken up, is of.
-    pub(super) fn resuming(store: &Arc<Store>, path: &StorePath, kept: Kept) -> Self {
-        Self::of(store, path, kept, true)
+    /// For an upload that `kept`, which was taken up, is of, and that goes on at byte `from`.
+    pub(super) fn resuming(store: &Arc<Store>, path: &StorePath, kept: Kept, from: u64) -> Self {
+        let mut keeper = Self::of(store, path, kept, true);
+        keeper.from = Some(from);
+        keeper
     }
 
     fn of(store: &Arc<Store>, path: &StorePath, kept: Kept, recorded: bool) -> Self {
@@ -71,6 +75,7 @@ impl Keeper {
             begun: recorded,
             recorded: Arc::new(AtomicBool::new(recorded)),
             replaces: None,
+            from: None,
             lost: Arc::default(),
             taken: Arc::default(),
             writing: None,
@@ -82,6 +87,9 @@ impl Keeper {
     /// Leaves nothing of what this upload takes the place of, since it cannot be refused any more. Tells whether that
     /// succeeded; if not, nothing can be kept of this one.
     pub(super) async fn begin(&mut self) -> bool {
+        if let Some(from) = self.from {
+            self.kept.cut(from);
+        }
         let Some(replaces) = self.replaces.take() else { return true };
         let discarding = async { self.store.discard_kept(&self.store.take_up(&replaces).await?).await };
         if let Err(error) = discarding.await {
@@ -121,7 +129,7 @@ impl Keeper {
         self.begun = true;
         let before = self.kept.clone();
         self.kept.advance(saved);
-        self.kept.hold();
+        self.kept.hold(self.store.resume_window);
         let (store, path, kept) = (Arc::clone(&self.store), self.path.clone(), self.kept.clone());
         let (lost, taken) = (Arc::clone(&self.lost), Arc::clone(&self.taken));
         let recorded = Arc::clone(&self.recorded);
@@ -166,22 +174,41 @@ impl Keeper {
         matches!(timeout(PATIENCE, self.require_hold()).await, Ok(Ok(())))
     }
 
-    /// Keeps what has arrived: `saved` of an open upload, and `tail` after it.
+    /// Keeps what has arrived: `saved` of an open upload, and `tail` after it. If the store fails, what was kept before
+    /// is kept still.
     pub(super) async fn suspend(&mut self, saved: Option<Saved>, tail: Vec<Bytes>) -> Result<()> {
         self.require_hold().await?;
         if self.is_lost() {
             return Err(Error::Busy);
         }
         let before = self.kept.clone();
-        self.kept.upload = saved;
-        self.store.keep_tail(&mut self.kept, tail).await?;
-        self.kept.hold();
+        let size: u64 = tail.iter().map(|piece| piece.len() as u64).sum();
+        // Parts that had no answer may be missing. Then less has arrived for sure than was kept before.
+        if saved.as_ref().map_or(0, Saved::len) + size >= before.len() {
+            let mut kept = before.clone();
+            kept.upload = saved;
+            self.store.keep_tail(&mut kept, tail).await?;
+            self.kept = kept;
+        }
+        self.kept.hold(self.store.resume_window);
         self.kept.let_go();
         self.store.keep(&self.kept, !self.is_recorded()).await?;
         self.recorded.store(true, Ordering::Release);
         self.settled = true;
         tracing::info!(path = %self.path, bytes = self.kept.len(), "what arrived of an upload is kept");
-        self.store.forget_tail(&before).await
+        if self.kept.has_tail_of(&before) { Ok(()) } else { self.store.forget_tail(&before).await }
+    }
+
+    /// Whether what is kept is in an open upload, or in its tail alone.
+    pub(super) fn is_in_parts(&self) -> bool {
+        self.kept.upload.is_some()
+    }
+
+    /// Leaves nothing of what was kept, because something of it is gone.
+    pub(super) async fn discard(mut self) -> Result<()> {
+        self.settled = true;
+        tracing::warn!(path = %self.path, bytes = self.kept.len(), "what was kept of an upload is not there any more");
+        self.store.discard_kept(&self.kept).await
     }
 
     /// Removes what is kept, because the upload has ended.

@@ -35,6 +35,8 @@ pub(super) struct Kept {
     tail: Option<Tail>,
     /// When it was written last, in seconds since 1970.
     at: i64,
+    /// When its time is over. It stands here so that gateways with another `resume_window` go by it as well.
+    until: i64,
     /// Differs each time that somebody takes it up.
     turn: String,
     held_until: Option<i64>,
@@ -57,6 +59,7 @@ impl Kept {
             upload: None,
             tail: None,
             at: Utc::now().timestamp(),
+            until: 0,
             turn: new_name(),
             held_until: None,
         }
@@ -78,9 +81,13 @@ impl Kept {
     }
 
     /// Whether its time is over.
-    fn is_over(&self, window: Duration, now: DateTime<Utc>) -> bool {
-        let age = u64::try_from(now.timestamp() - self.at).unwrap_or(0);
-        !self.is_held(now) && Duration::from_secs(age) >= window
+    pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
+        !self.is_held(now) && now.timestamp() >= self.until
+    }
+
+    /// Whether an upload can go on with it. One that had only just begun has left nothing to go on with.
+    pub(super) fn is_of_use(&self) -> bool {
+        self.len() > 0 && !self.is_over(Utc::now())
     }
 
     /// Takes what has arrived, once it is all that was kept so far.
@@ -92,12 +99,22 @@ impl Kept {
 
     /// Whether its tail is that of `other`.
     pub(super) fn has_tail_of(&self, other: &Self) -> bool {
-        self.tail == other.tail
+        self.tail_name() == other.tail_name()
     }
 
-    /// States that whoever writes this has it.
-    pub(super) fn hold(&mut self) {
+    /// Takes away what is behind the first `from` bytes, which is to be replaced.
+    pub(super) fn cut(&mut self, from: u64) {
+        let left = from.saturating_sub(self.in_parts());
+        if let Some(tail) = &mut self.tail {
+            tail.size = tail.size.min(left);
+        }
+    }
+
+    /// States that whoever writes this has it, and that it is kept for `window` from now on.
+    pub(super) fn hold(&mut self, window: Duration) {
+        let seconds = window.as_secs().saturating_add(u64::from(window.subsec_nanos() > 0));
         self.at = Utc::now().timestamp();
+        self.until = self.at.saturating_add_unsigned(seconds);
         self.held_until = Some(self.at + LEASE.num_seconds());
     }
 
@@ -109,6 +126,15 @@ impl Kept {
     /// Whether this is what `other` was when it was taken up.
     pub(super) fn is_turn_of(&self, other: &Self) -> bool {
         self.turn == other.turn
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// What its tail is called, if it has one.
+    pub(super) fn tail_name(&self) -> Option<&str> {
+        self.tail.as_ref().map(|tail| tail.name.as_str())
     }
 
     fn record(&self) -> String {
@@ -140,16 +166,7 @@ impl Store {
     /// What was kept for this owner of an upload to `path`, if it can be gone on with.
     async fn kept(&self, path: &StorePath) -> Result<Option<Kept>> {
         let kept = self.kept_at_all(path).await?;
-        Ok(kept.filter(|kept| self.is_of_use(kept)))
-    }
-
-    /// Whether an upload can go on with `kept`. One that had only just begun has left nothing to go on with.
-    pub(super) fn is_of_use(&self, kept: &Kept) -> bool {
-        kept.len() > 0 && !self.is_over(kept)
-    }
-
-    fn is_over(&self, kept: &Kept) -> bool {
-        kept.is_over(self.resume_window, Utc::now())
+        Ok(kept.filter(Kept::is_of_use))
     }
 
     /// Whether an upload to `path` can be gone on with.
@@ -172,7 +189,8 @@ impl Store {
         }
     }
 
-    /// Takes `kept` up, so that nobody else has it. Fails with `Busy` if somebody else does.
+    /// Takes `kept` up, so that nobody else has it. Fails with `Busy` if somebody else does, or has written it since it was
+    /// read.
     pub(super) async fn take_up(&self, kept: &Kept) -> Result<Kept> {
         if kept.is_held(Utc::now()) {
             return Err(Error::Busy);
@@ -195,13 +213,11 @@ impl Store {
 
     async fn take_turn(&self, kept: &Kept) -> Result<Kept> {
         let name = kept.record();
-        // Somebody may have been here between the look and the turn.
+        // Somebody may have been here between the look and the turn. What the caller has decided holds of what it saw only.
         let now: Option<Kept> = self.read_record(Kind::Resume, &name).await?;
-        if !now.is_some_and(|now| now.is_turn_of(kept) && !now.is_held(Utc::now())) {
-            return Err(Error::Busy);
-        }
-        let mut taken = Kept { turn: new_name(), ..kept.clone() };
-        taken.hold();
+        let mut taken = now.filter(|now| now == kept).ok_or(Error::Busy)?;
+        taken.turn = new_name();
+        taken.hold(self.resume_window);
         self.write_record(Kind::Resume, &name, &taken).await?;
         Ok(taken)
     }
@@ -251,7 +267,8 @@ impl Store {
         let path = self.records_folder(Kind::Tail)?.join(&tail.name)?;
         let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
         let got = self.whole.get(&path, get).await?;
-        if got.meta.size != tail.size {
+        // It may be longer: who went on within it has cut it.
+        if got.meta.size < tail.size {
             return Err(Error::Changed);
         }
         Ok(Some(OldBytes::of(got.body, size)))
@@ -284,37 +301,6 @@ impl Store {
         let Some(kept) = self.kept_at_all(path).await? else { return Ok(false) };
         let taken = self.take_up(&kept).await?;
         self.discard_kept(&taken).await?;
-        Ok(!self.is_over(&kept))
-    }
-
-    /// Leaves nothing of what a record says was kept if its time is over as of `now`; tells whether it was.
-    pub(super) async fn discard_if_over(&self, name: &str, now: DateTime<Utc>) -> Result<bool> {
-        let Some(kept) = self.read_record::<Kept>(Kind::Resume, name).await? else { return Ok(false) };
-        if !kept.is_over(self.resume_window, now) {
-            return Ok(false);
-        }
-        let taken = match self.take_up(&kept).await {
-            Err(Error::Busy) => return Ok(false),
-            taken => taken?,
-        };
-        self.discard_kept(&taken).await?;
-        tracing::info!(store = self.name, key = taken.key, "discarded what was kept of a broken upload");
-        Ok(true)
-    }
-
-    /// Removes a tail or turn that no record can name any more; tells whether it was one.
-    pub(super) async fn discard_stray(
-        &self,
-        kind: Kind,
-        (name, written): (&str, Option<DateTime<Utc>>),
-        now: DateTime<Utc>,
-    ) -> Result<bool> {
-        let oldest = TimeDelta::from_std(self.resume_window).unwrap_or(TimeDelta::MAX);
-        let age = written.map(|written| now - written);
-        if age.is_none_or(|age| age < oldest.checked_add(&TimeDelta::days(1)).unwrap_or(oldest)) {
-            return Ok(false);
-        }
-        self.forget_record(kind, name).await?;
-        Ok(true)
+        Ok(!kept.is_over(Utc::now()))
     }
 }

@@ -31,10 +31,11 @@ mod rename_directory;
 mod source;
 mod store;
 mod stores;
+mod unclaimed;
 mod upload;
 
 pub use budget::Budget;
-pub use driver::{Existing, Swept};
+pub use driver::{Existing, LeftOver, Swept};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use list::{Listed, Listing};

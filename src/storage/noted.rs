@@ -100,6 +100,7 @@ impl Store {
             return Ok(false);
         }
         let Some(record) = self.read_record::<OpenUpload>(Kind::Upload, name).await? else {
+            self.forget_damaged(Kind::Upload, name).await?;
             return Ok(false);
         };
         let path = StorePath::root().join(&record.key)?;

@@ -83,7 +83,7 @@ impl Store {
     /// Semantics decision: an APPE does only where no complete file stands. Whoever appends lines to one may not know of
     /// what was kept, and that would replace the file.
     async fn is_rest(&self, path: &StorePath, position: Position, kept: &Kept) -> Result<bool> {
-        Ok(self.is_of_use(kept)
+        Ok(kept.is_of_use()
             && match position {
                 Position::End => !self.exists(path).await?,
                 Position::Offset(_) => true,
@@ -106,11 +106,16 @@ impl Store {
             }
             Position::Offset(offset) => offset,
         };
+        // What is taken up is what was seen, so `from` is a byte of it.
         let taken = self.take_up(kept).await?;
         let condition = taken.condition.clone();
-        let upload = Upload::resume(self, path, taken).await?;
-        let old = self.read_tail(kept, from - kept.in_parts()).await?;
-        Ok(PlannedUpload { upload, old, condition })
+        match Upload::resume(self, path, taken, from).await {
+            Ok((upload, old)) => Ok(PlannedUpload { upload, old, condition }),
+            // Semantics decision: nothing is left to go on with. Who appends without an offset is asked to try again, since
+            // a file of the rest alone would pass for whole.
+            Err(Error::Changed) if matches!(position, Position::Offset(_)) => Err(Error::OffsetBeyondEnd),
+            Err(error) => Err(error),
+        }
     }
 
     /// An upload that begins with its first byte, or with those of a complete file.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::driver::Swept;
+use super::driver::{LeftOver, Swept};
 use super::error::Result;
 use super::journal::{Kind, Record};
 use super::relocation::{Decision, Relocation};
@@ -35,10 +35,9 @@ impl Store {
         Ok(recovered)
     }
 
-    /// Removes what uploads of processes that died have left beside the files, if nobody has written to it for
-    /// `older_than`. Dropping the future stops it.
-    pub async fn sweep(&self, older_than: Duration) -> Result<Swept> {
-        self.whole.sweep(older_than).await
+    /// Removes what uploads of processes that died have left beside the files. Dropping the future stops it.
+    pub async fn sweep(&self, left_over: LeftOver) -> Result<Swept> {
+        self.whole.sweep(left_over).await
     }
 
     /// Whether it was there to be recovered.

@@ -15,7 +15,7 @@ use super::kept::Kept;
 use super::multipart::Multipart;
 use super::part::Part;
 use super::path::StorePath;
-use super::source::Source;
+use super::source::{OldBytes, Source};
 use super::store::Store;
 
 /// The first buffer of an upload; later ones grow with what has arrived, so that a slow or small upload holds at most
@@ -52,21 +52,44 @@ impl Upload {
         Self { store: Arc::clone(store), path, part, total, multipart, keeper: None }
     }
 
-    /// The upload to `path` that `kept`, which was taken up, is of, from the end of its parts on.
-    pub(super) async fn resume(store: &Arc<Store>, path: &StorePath, kept: Kept) -> Result<Self> {
-        let total = kept.in_parts();
-        let upload = kept.upload.clone();
+    /// The upload to `path` that `kept`, which was taken up, is of, from the end of its parts on; and what was kept
+    /// behind those, up to byte `from`. Fails with `Changed` if something of it is gone; then nothing of it is left.
+    pub(super) async fn resume(
+        store: &Arc<Store>,
+        path: &StorePath,
+        kept: Kept,
+        from: u64,
+    ) -> Result<(Self, Option<OldBytes>)> {
         // Made first: if the rest fails, others may take it up.
-        let keeper = Keeper::resuming(store, path, kept);
-        let mut resumed = match upload {
+        let keeper = Keeper::resuming(store, path, kept.clone(), from);
+        match Self::reopen(store, path, &kept, from).await {
+            Ok((mut upload, old)) => {
+                upload.kept_by(keeper);
+                Ok((upload, old))
+            }
+            Err(Error::NotFound | Error::Changed) => {
+                Box::pin(keeper.discard()).await?;
+                Err(Error::Changed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn reopen(
+        store: &Arc<Store>,
+        path: &StorePath,
+        kept: &Kept,
+        from: u64,
+    ) -> Result<(Self, Option<OldBytes>)> {
+        let upload = match &kept.upload {
             Some(saved) => {
-                let open = store.driver.reopen(path, &saved).await?;
-                Self::of(store, path.clone(), Multipart::reopened(store, path, open), total)
+                let multipart = Multipart::reopened(store, path, store.driver.reopen(path, saved).await?);
+                Self::of(store, path.clone(), multipart, kept.in_parts())
             }
             None => Self::plan(store, path.clone()).await?,
         };
-        resumed.kept_by(keeper);
-        Ok(resumed)
+        let old = store.read_tail(kept, from - kept.in_parts()).await?;
+        Ok((upload, old))
     }
 
     /// From now on `keeper` keeps what has arrived.
@@ -235,7 +258,11 @@ impl Upload {
         // What has been lost on the way leaves a gap, and nothing after that is of use.
         let tail = if whole && saved.len() + size as u64 == self.total { tail } else { Vec::new() };
         keeper.suspend(Some(saved), tail).await?;
-        self.multipart.leave();
+        if keeper.is_in_parts() {
+            self.multipart.leave();
+        } else {
+            self.multipart.abort().await;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bucketport::data::Abort;
-use bucketport::storage::{Existing, UploadMode};
+use bucketport::storage::{Existing, LeftOver, UploadMode};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -65,7 +65,8 @@ async fn only_old_staged_files_are_swept() {
             let file = std::fs::File::options().write(true).open(root.join(name)).expect("just made");
             file.set_modified(old).expect("our own file");
         }
-        let swept = fixture.store().sweep(day).await.expect("readable");
+        let left_over = LeftOver { older_than: day, ..LeftOver::default() };
+        let swept = fixture.store().sweep(left_over.clone()).await.expect("readable");
         assert_eq!((swept.files, swept.bytes), (4, 20));
         for name in staged {
             assert!(!root.join(name).exists(), "{name}");
@@ -75,7 +76,7 @@ async fn only_old_staged_files_are_swept() {
         }
         assert!(outside.path().join(".bucketport#1").exists());
         // This one is in use.
-        assert_eq!(fixture.store().sweep(day).await.expect("readable").files, 0);
+        assert_eq!(fixture.store().sweep(left_over).await.expect("readable").files, 0);
         std::fs::remove_file(root.join("a/.bucketport#5")).expect("it is there");
         std::fs::remove_file(root.join("file#7")).expect("it is there");
         std::fs::remove_file(root.join(".bucketport#8")).expect("it is there");

@@ -41,6 +41,7 @@ mod refusals;
 mod rename;
 mod rename_directory;
 mod resume;
+mod resume_anyway;
 mod streamed;
 mod upload;
 

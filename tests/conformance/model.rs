@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bucketport::data::DataError;
 use bucketport::storage::{EntryKind, Error, Existing, Listed, UploadMode};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 
+use crate::data::Step as Sent;
 use crate::fixture::{Entries, Fixture};
+use crate::resume::{WINDOW, size, store_of, upload};
 
 /// Files and directories have names of their own: what happens where both want one differs between stores.
 const DIRECTORIES: [&str; 6] = ["d", "e", "d/s", "d/s/t", "d-", "e/s"];
@@ -23,6 +26,25 @@ enum Step {
     List(String),
     Stat(String),
     Download(String, u64),
+    /// What one user does whose broken uploads are kept.
+    Kept(String, Kept, Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    /// An upload that is complete at the end of its bytes.
+    Whole(Begin),
+    /// One that breaks there.
+    Broken(Begin),
+    Delete,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    Anew,
+    /// At what SIZE tells.
+    Rest,
+    Append,
 }
 
 /// What a step did; errors by name.
@@ -39,6 +61,8 @@ enum Outcome {
 struct Model {
     files: BTreeMap<String, Vec<u8>>,
     made: BTreeSet<String>,
+    /// What arrived of that user's broken uploads.
+    kept: BTreeMap<String, Vec<u8>>,
 }
 
 impl Model {
@@ -62,6 +86,52 @@ impl Model {
         }
     }
 
+    /// Whether it would go on with what was not kept. What that does to a complete file is `Put`'s to show.
+    fn has_no_rest(&self, step: &Step) -> bool {
+        matches!(step, Step::Kept(path, Kept::Whole(Begin::Rest) | Kept::Broken(Begin::Rest), _)
+            if !self.kept.contains_key(path))
+    }
+
+    fn keep(&mut self, path: &str, step: Kept, bytes: &[u8]) -> Result<Outcome, &'static str> {
+        let (begin, breaks) = match step {
+            Kept::Whole(begin) => (begin, false),
+            Kept::Broken(begin) => (begin, true),
+            Kept::Delete => {
+                let given_up = self.kept.remove(path).is_some();
+                let deleted = self.try_apply(&Step::Delete(path.to_owned()));
+                return if given_up { Ok(Outcome::Done) } else { deleted };
+            }
+        };
+        // An append to a complete file has nothing to do with what is kept.
+        if begin == Begin::Append
+            && let Some(file) = self.files.get_mut(path)
+        {
+            if breaks {
+                return Err("Lost");
+            }
+            file.extend_from_slice(bytes);
+            return Ok(Outcome::Done);
+        }
+        let before = self.kept.remove(path).filter(|_| begin != Begin::Anew);
+        let is_new_append = begin == Begin::Append && before.is_none();
+        let mut new = before.unwrap_or_default();
+        new.extend_from_slice(bytes);
+        if breaks {
+            // One byte is the least that is kept, and who appends to nothing may not look before the next try.
+            if !new.is_empty() && !is_new_append {
+                self.kept.insert(path.to_owned(), new);
+            }
+            return Err("Lost");
+        }
+        self.files.insert(path.to_owned(), new);
+        Ok(Outcome::Done)
+    }
+
+    /// What SIZE tells that user; none if there is nothing.
+    fn progress(&self, path: &str) -> Option<u64> {
+        self.kept.get(path).or_else(|| self.files.get(path)).map(|bytes| bytes.len() as u64)
+    }
+
     /// What is taken out of a directory leaves it there.
     fn keep_directory_of(&mut self, path: &str) {
         if let Some((directory, _)) = path.rsplit_once('/') {
@@ -75,6 +145,7 @@ impl Model {
 
     fn try_apply(&mut self, step: &Step) -> Result<Outcome, &'static str> {
         match step {
+            Step::Kept(path, step, bytes) => self.keep(path, *step, bytes),
             Step::Put(path, mode, bytes) => {
                 let old = self.files.get(path);
                 let kept = match mode {
@@ -218,7 +289,27 @@ async fn try_apply(fixture: &Fixture, step: &Step) -> Result<Outcome, Error> {
             EntryKind::Directory => Ok(Outcome::Entry(None)),
         },
         Step::Download(path, offset) => fixture.download(path, *offset).await.map(Outcome::Bytes),
+        Step::Kept(path, step, bytes) => keep(fixture, path, *step, bytes).await,
     }
+}
+
+async fn keep(fixture: &Fixture, path: &str, step: Kept, bytes: &[u8]) -> Result<Outcome, Error> {
+    let (begin, end) = match step {
+        Kept::Whole(begin) => (begin, None),
+        Kept::Broken(begin) => (begin, Some(Sent::Lose)),
+        Kept::Delete => {
+            return store_of(fixture, "acme").delete(&fixture.path(path)).await.map(|()| Outcome::Done);
+        }
+    };
+    let mode = match begin {
+        Begin::Anew => UploadMode::Replace,
+        Begin::Rest => UploadMode::From(size(fixture, "acme", path).await?),
+        Begin::Append => UploadMode::Append,
+    };
+    let sent = Sent::Send(Bytes::copy_from_slice(bytes));
+    let taken = upload(fixture, path, mode, [sent].into_iter().chain(end).collect()).await?;
+    assert_eq!(taken, bytes.len() as u64);
+    Ok(Outcome::Done)
 }
 
 fn name_of(error: &Error) -> &'static str {
@@ -230,6 +321,7 @@ fn name_of(error: &Error) -> &'static str {
         Error::NotEmpty => "NotEmpty",
         Error::OffsetBeyondEnd => "OffsetBeyondEnd",
         Error::NameNotAllowed(_) => "NameNotAllowed",
+        Error::Data(DataError::Lost(_)) => "Lost",
         other => panic!("no step can fail with {other:?}"),
     }
 }
@@ -254,6 +346,12 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(UploadMode::Append),
         1 => (0..20_u64).prop_map(UploadMode::From),
     ];
+    let begin = prop_oneof![Just(Begin::Anew), Just(Begin::Rest), Just(Begin::Append)];
+    let kept = prop_oneof![
+        3 => begin.clone().prop_map(Kept::Whole),
+        6 => begin.prop_map(Kept::Broken),
+        1 => Just(Kept::Delete),
+    ];
     let existing = prop_oneof![Just(Existing::Replace), Just(Existing::Refuse)];
     prop_oneof![
         6 => (file(), mode, prop::collection::vec(any::<u8>(), 0..20))
@@ -266,6 +364,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prop_oneof![Just(String::new()), any_path()].prop_map(Step::List),
         2 => any_path().prop_map(Step::Stat),
         2 => (any_path(), 0..20_u64).prop_map(|(path, offset)| Step::Download(path, offset)),
+        12 => (file(), kept, prop::collection::vec(any::<u8>(), 0..20))
+            .prop_map(|(path, step, bytes)| Step::Kept(path, step, bytes)),
     ]
 }
 
@@ -279,14 +379,23 @@ fn agrees<F: Future<Output = Option<Fixture>>>(cases: u32, open: impl Fn() -> F)
     let mut runner = TestRunner::new(config);
     let result = runner.run(&prop::collection::vec(step(), 1..30), |steps| {
         runtime.block_on(async {
-            let fixture = open().await.expect("always there");
+            let fixture = open().await.expect("always there").keeping(WINDOW);
             let mut model = Model::default();
             for step in &steps {
-                if model.mixes_names(step) {
+                if model.mixes_names(step) || model.has_no_rest(step) {
                     continue;
                 }
                 let expected = model.apply(step);
                 prop_assert_eq!(apply(&fixture, step).await, expected, "{:?}", step);
+                if let Step::Kept(path, ..) | Step::Put(path, ..) | Step::Delete(path) = step
+                    && !model.is_directory(path)
+                {
+                    let told = match size(&fixture, "acme", path).await {
+                        Err(Error::NotFound) => None,
+                        told => Some(told.expect("it answers")),
+                    };
+                    prop_assert_eq!(told, model.progress(path), "{:?}", step);
+                }
                 for directory in [""].iter().chain(&DIRECTORIES) {
                     let list = Step::List((*directory).to_owned());
                     prop_assert_eq!(
@@ -300,6 +409,9 @@ fn agrees<F: Future<Output = Option<Fixture>>>(cases: u32, open: impl Fn() -> F)
             }
             for (path, bytes) in &model.files {
                 fixture.assert_holds(path, bytes).await;
+            }
+            for path in model.kept.keys() {
+                store_of(&fixture, "acme").delete(&fixture.path(path)).await.expect("kept");
             }
             fixture.finish(Ok(())).await;
             Ok(())

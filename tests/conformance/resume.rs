@@ -16,35 +16,40 @@ use crate::data::{FakeData, Step, body};
 use crate::fixture::{Fixture, PART};
 use crate::server::{Call, Fault};
 
-type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-const WINDOW: Duration = Duration::from_hours(1);
+pub(crate) const WINDOW: Duration = Duration::from_hours(1);
 const BROKEN_AFTER: [usize; 6] = [1, 100, PART - 1, PART, PART + 100, 3 * PART + 100];
 
 /// The store as its users have it.
-fn store_of(fixture: &Fixture, owner: &str) -> Arc<Store> {
+pub(crate) fn store_of(fixture: &Fixture, owner: &str) -> Arc<Store> {
     Arc::new(fixture.store().owned_by(owner))
 }
 
-async fn upload(fixture: &Fixture, name: &str, mode: UploadMode, script: Vec<Step>) -> Result<u64> {
+pub(crate) async fn upload(
+    fixture: &Fixture,
+    name: &str,
+    mode: UploadMode,
+    script: Vec<Step>,
+) -> Result<u64> {
     let planned = store_of(fixture, "acme").plan_upload(&fixture.path(name), mode).await?;
     let (data, _) = FakeData::uploads(script);
     planned.run(data, &Abort::new()).await
 }
 
 /// Sends `bytes` and breaks.
-async fn breaks(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
+pub(crate) async fn breaks(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
     let script = vec![Step::Send(bytes.clone()), Step::Lose];
     assert_err!(upload(fixture, name, mode, script).await, Data(DataError::Lost(_)));
 }
 
-async fn completes(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
+pub(crate) async fn completes(fixture: &Fixture, name: &str, mode: UploadMode, bytes: &Bytes) {
     let taken = upload(fixture, name, mode, vec![Step::Send(bytes.clone())]).await;
     assert_eq!(taken.unwrap_or_else(|error| panic!("{name}: {error:?}")), bytes.len() as u64);
 }
 
 /// What SIZE tells `owner`.
-async fn size(fixture: &Fixture, owner: &str, name: &str) -> Result<u64> {
+pub(crate) async fn size(fixture: &Fixture, owner: &str, name: &str) -> Result<u64> {
     let entry = store_of(fixture, owner).progress(&fixture.path(name)).await?;
     match entry.kind {
         EntryKind::File { size } => Ok(size),

@@ -6,6 +6,7 @@
 //! [`Error`](crate::storage::Error): a driver knows best what its own errors mean, and
 //! not every driver has `object_store` under it.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -88,9 +89,8 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Removes what is left of a directory in which no key is left.
     async fn remove_directory(&self, path: &StorePath) -> Result<()>;
 
-    /// Removes what processes that died have left beside the files, in all of the store, if nobody has written to it for
-    /// `older_than`. Dropping the future stops it.
-    async fn sweep(&self, older_than: Duration) -> Result<Swept>;
+    /// Removes what processes that died have left beside the files, in all of the store. Dropping the future stops it.
+    async fn sweep(&self, left_over: LeftOver) -> Result<Swept>;
 }
 
 /// Who uploads a file, as far as that is known.
@@ -359,6 +359,17 @@ pub(in crate::storage) enum Renamed {
     Done,
     /// There is no such step here; nothing was done. A copy and a delete will do.
     NeedsCopy,
+}
+
+/// Which of the files that uploads have beside their names are nobody's.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOver {
+    /// Nobody has written to one for so long.
+    pub older_than: Duration,
+    /// The same for one that was to be kept; none if all of those stay.
+    pub kept_older_than: Option<Duration>,
+    /// Those that were to be kept and stay however old they are, by the store's names for them.
+    pub claimed: HashSet<String>,
 }
 
 /// What a clean-up has removed.

@@ -2,14 +2,14 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Lifetime, Meta,
+    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, LeftOver, Lifetime, Meta,
     OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
@@ -161,9 +161,9 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
         self.inner.remove_directory(path).await
     }
 
-    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
+    async fn sweep(&self, left_over: LeftOver) -> Result<Swept> {
         // A matter of local folders as well.
-        self.inner.sweep(older_than).await
+        self.inner.sweep(left_over).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! The operations on a bucket or container, each one request of `object_store`'s.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -29,8 +28,8 @@ use crate::storage::answer::{self, Answer, Meaning};
 use crate::storage::budget::{Budget, Charge};
 use crate::storage::checksum::Checksum;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, Mark, Memory, Meta, OpenUpload,
-    Pages, Ranges, Renamed, Saved, Swept, Version,
+    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Mark, Memory, Meta,
+    OpenUpload, Pages, Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -252,7 +251,7 @@ impl Driver for Bucket {
         Ok(())
     }
 
-    async fn sweep(&self, _older_than: Duration) -> Result<Swept> {
+    async fn sweep(&self, _left_over: LeftOver) -> Result<Swept> {
         // What an upload leaves is no object.
         Ok(Swept::default())
     }

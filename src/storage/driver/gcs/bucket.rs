@@ -6,7 +6,6 @@
 //! nothing again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use unftp_sbe_gcs::CloudStorage;
@@ -15,8 +14,8 @@ use super::upload::StreamedDestination;
 use crate::shutdown::Shutdown;
 use crate::storage::driver::cloud::Bucket;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Meta, OpenUpload, Pages, Ranges, Renamed,
-    Saved, Swept,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Meta, OpenUpload, Pages, Ranges,
+    Renamed, Saved, Swept,
 };
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -117,7 +116,7 @@ impl Driver for StreamedBucket {
         self.bucket.remove_directory(path).await
     }
 
-    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
-        self.bucket.sweep(older_than).await
+    async fn sweep(&self, left_over: LeftOver) -> Result<Swept> {
+        self.bucket.sweep(left_over).await
     }
 }

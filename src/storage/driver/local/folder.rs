@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -19,8 +18,8 @@ use super::sweep::Sweep;
 use super::upload::{FolderDestination, FolderUpload};
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Lifetime, Meta, OpenUpload, Pages, Ranges,
-    Renamed, Saved, Swept, Version,
+    Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Lifetime, Meta, OpenUpload, Pages,
+    Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -283,8 +282,8 @@ impl Driver for Folder {
         .await
     }
 
-    async fn sweep(&self, older_than: Duration) -> Result<Swept> {
-        let mut sweep = Some(Sweep::of(self.root.root(), older_than));
+    async fn sweep(&self, left_over: LeftOver) -> Result<Swept> {
+        let mut sweep = Some(Sweep::of(self.root.root(), left_over));
         let mut swept = Swept::default();
         // A step at a time, so that it stops when nobody waits for it any more.
         while let Some(mut next) = sweep.take() {

@@ -12,9 +12,6 @@ use super::durability::Durability;
 use crate::storage::driver::contract::{Lifetime, Saved};
 use crate::storage::error::{Error, Result};
 
-/// What the names of staged files begin with; digits follow.
-const PREFIX: &str = ".bucketport#";
-
 /// How often directories that others remove meanwhile are made again.
 const TRIES: usize = 100;
 
@@ -213,10 +210,15 @@ pub(super) fn remove_while_empty<P: AsRef<Path>>(directories: impl IntoIterator<
     let _not_empty = directories.into_iter().try_for_each(std::fs::remove_dir);
 }
 
-/// Whether a file of this name was staged by this or another process.
-pub(super) fn is_staged(name: &str) -> bool {
-    let digits = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
-    name.strip_prefix(PREFIX).is_some_and(digits)
+/// For how long a file of this name was staged, by this or another process; none if it was not.
+pub(super) fn lifetime_of(name: &str) -> Option<Lifetime> {
+    let begins_with = |prefix: &str| {
+        let digits = name.strip_prefix(prefix).unwrap_or_default();
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    [(SESSION, Lifetime::Session), (KEPT, Lifetime::Kept)]
+        .into_iter()
+        .find_map(|(prefix, lifetime)| begins_with(prefix).then_some(lifetime))
 }
 
 #[cfg(test)]
@@ -265,9 +267,12 @@ mod tests {
 
     #[test]
     fn only_names_of_ours_are_staged() {
-        assert!(is_staged(".bucketport#1") && is_staged(".bucketport#4294967295"));
+        for name in [".bucketport#1", ".bucketport#4294967295"] {
+            assert_eq!(lifetime_of(name), Some(Lifetime::Session), "{name}");
+        }
+        assert_eq!(lifetime_of(".bucketport-kept#1"), Some(Lifetime::Kept));
         for name in [".bucketport#", ".bucketport", ".bucketport#1x", "x.bucketport#1", "file#7"] {
-            assert!(!is_staged(name), "{name}");
+            assert_eq!(lifetime_of(name), None, "{name}");
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Staged files that a process left when it died: found and removed.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::staged::is_staged;
-use crate::storage::driver::contract::Swept;
+use super::staged::lifetime_of;
+use crate::storage::driver::contract::{LeftOver, Lifetime, Swept};
 
 /// Names that are looked at in one step.
 const STEP: usize = 1000;
@@ -14,13 +15,13 @@ const STEP: usize = 1000;
 /// A walk through a folder. It follows no link, and holds a few directories open at a time.
 pub(super) struct Sweep {
     walk: walkdir::IntoIter,
-    older_than: Duration,
+    left_over: LeftOver,
 }
 
 impl Sweep {
-    /// Through all of `root`, for files that nobody has written to for `older_than`.
-    pub(super) fn of(root: &Path, older_than: Duration) -> Self {
-        Self { walk: WalkDir::new(root).into_iter(), older_than }
+    /// Through all of `root`, for files that are left over.
+    pub(super) fn of(root: &Path, left_over: LeftOver) -> Self {
+        Self { walk: WalkDir::new(root).into_iter(), left_over }
     }
 
     /// Goes on for a while, and tells what it has removed; none at the end. Blocks.
@@ -38,13 +39,23 @@ impl Sweep {
         Some(swept)
     }
 
+    /// How old a file of this name must be to go; none if it stays.
+    fn limit(&self, name: &OsStr) -> Option<Duration> {
+        let name = name.to_str()?;
+        match lifetime_of(name)? {
+            Lifetime::Session => Some(self.left_over.older_than),
+            Lifetime::Kept if self.left_over.claimed.contains(name) => None,
+            Lifetime::Kept => self.left_over.kept_older_than,
+        }
+    }
+
     /// Removes the file if it was staged and left.
     fn remove(&self, entry: &DirEntry) -> Swept {
-        let staged = entry.file_type().is_file() && entry.file_name().to_str().is_some_and(is_staged);
-        let metadata = if staged { entry.metadata().ok() } else { None };
-        let Some(metadata) = metadata else { return Swept::default() };
+        let limit = if entry.file_type().is_file() { self.limit(entry.file_name()) } else { None };
+        let Some(limit) = limit else { return Swept::default() };
+        let Ok(metadata) = entry.metadata() else { return Swept::default() };
         let age = metadata.modified().ok().and_then(|written| SystemTime::now().duration_since(written).ok());
-        if age.is_none_or(|age| age < self.older_than) {
+        if age.is_none_or(|age| age < limit) {
             return Swept::default();
         }
         match std::fs::remove_file(entry.path()) {
