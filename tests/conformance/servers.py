@@ -13,7 +13,7 @@ from email.utils import formatdate
 
 BUCKET = "conformance"
 # Some times what the longest case takes; a server may leave a request without an answer.
-DEADLINE = 240
+DEADLINE = 150
 # Of the emulator, and public.
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
