@@ -159,6 +159,12 @@ impl Error {
         Self::Store(object_store::Error::Generic { store: "checksum", source: Box::new(source) })
     }
 
+    /// The store has not said in time what it was `asked`.
+    pub(super) fn silent(asked: &'static str) -> Self {
+        let source = io::Error::new(ErrorKind::TimedOut, format!("the store does not say {asked}"));
+        Self::Store(object_store::Error::Generic { store: "silence", source: Box::new(source) })
+    }
+
     /// A record of the gateway's own cannot be written or read.
     pub(super) fn record(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self::Store(object_store::Error::Generic { store: "record", source })

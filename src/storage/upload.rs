@@ -25,6 +25,12 @@ const FIRST_BUFFER: usize = 8 * 1024;
 /// How long whoever keeps what arrived waits for the store.
 const KEEPING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the store may take to say what stands at the name of an upload whose bytes are all sent.
+///
+/// Semantics decision: the client waits for its 226 then, and with all retries it would wait four minutes; curl waits one.
+/// The retries over a restart of the store mostly fit in.
+const LAST_LOOK: Duration = Duration::from_secs(45);
+
 /// An upload in progress. Dropping it aborts it in the background.
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -196,7 +202,10 @@ impl Upload {
             Box::pin(keeper.require_hold()).await?;
         }
         // Not every store can make the end of a multipart upload conditional, so this is checked last of all.
-        self.store.require(&self.path, condition).await?;
+        let looking = timeout(LAST_LOOK, self.store.require(&self.path, condition)).await;
+        looking.unwrap_or_else(|_| {
+            Err(Error::silent("what stands at the name of an upload that is all sent"))
+        })?;
         self.multipart.complete(condition).await
     }
 

@@ -37,14 +37,16 @@ const NAMES: [&str; 28] = [
 ];
 
 pub(crate) async fn stay_as_they_are(fixture: &Fixture) {
-    for (seed, name) in NAMES.into_iter().enumerate() {
+    let (names, others): (Vec<_>, Vec<_>) = NAMES.into_iter().partition(|name| fixture.keeps_name(name));
+    refuses(fixture, &others).await;
+    for (seed, &name) in names.iter().enumerate() {
         let path = format!("{name}/in it");
         fixture.put(&path, &body(seed + 1, seed as u64)).await;
         fixture.assert_holds(&path, &body(seed + 1, seed as u64)).await;
         fixture.store().delete(&fixture.path(&path)).await.expect(name);
         fixture.store().remove_directory(&fixture.path(name)).await.expect(name);
     }
-    for (seed, name) in NAMES.into_iter().enumerate() {
+    for (seed, &name) in names.iter().enumerate() {
         let path = format!("files/{name}");
         fixture.put(&path, &body(seed + 1, seed as u64)).await;
         fixture.assert_holds(&path, &body(seed + 1, seed as u64)).await;
@@ -52,17 +54,17 @@ pub(crate) async fn stay_as_they_are(fixture: &Fixture) {
         assert_eq!(entry.name, name);
     }
     let listed = fixture.entries("files").await.expect("a directory");
-    let expected = NAMES.into_iter().enumerate().map(|(seed, name)| (name.to_owned(), Some(seed as u64 + 1)));
+    let expected = names.iter().enumerate().map(|(seed, &name)| (name.to_owned(), Some(seed as u64 + 1)));
     assert_eq!(listed, expected.collect());
 
-    for name in NAMES {
+    for name in &names {
         fixture.store().make_directory(&fixture.path(&format!("made/{name}"))).await.expect(name);
         assert!(fixture.store().is_directory(&fixture.path(&format!("made/{name}"))).await.expect(name));
     }
     let listed = fixture.entries("made").await.expect("a directory");
-    assert_eq!(listed, NAMES.into_iter().map(|name| (name.to_owned(), None)).collect());
+    assert_eq!(listed, names.iter().map(|&name| (name.to_owned(), None)).collect());
 
-    for (seed, name) in NAMES.into_iter().enumerate() {
+    for (seed, &name) in names.iter().enumerate() {
         let (from, to) = (fixture.path(&format!("files/{name}")), fixture.path(&format!("moved/{name}")));
         fixture.store().rename(&from, &to, Existing::Refuse).await.expect(name);
         fixture.assert_holds(&format!("moved/{name}"), &body(seed + 1, seed as u64)).await;
@@ -86,9 +88,33 @@ pub(crate) async fn long_ones(fixture: &Fixture) {
         return;
     }
     let room = 1024 - fixture.path("").as_str().len() - 1;
-    let longest = format!("{}/{}", "d".repeat(200), "n".repeat(room - 201));
+    let of_one = format!("{}/{}", "d".repeat(200), "n".repeat(room - 201));
+    let longest = match fixture.longest_name() {
+        None => of_one,
+        Some(limit) => {
+            refuses(fixture, &[&of_one, &"n".repeat(limit + 1)]).await;
+            let directories = format!("{}/", "d".repeat(limit)).repeat((room - 1) / (limit + 1));
+            let left = limit.min(room - directories.len());
+            format!("{directories}{}", "n".repeat(left))
+        }
+    };
     fixture.put(&longest, &body(5, 2)).await;
     fixture.assert_holds(&longest, &body(5, 2)).await;
+}
+
+/// Fails unless no file and no directory can have any of these `names`, and nothing else is made of them.
+async fn refuses(fixture: &Fixture, names: &[&str]) {
+    for name in names {
+        let path = fixture.path(name);
+        let uploaded = fixture.upload(name, UploadMode::Replace, &body(1, 1)).await;
+        assert_err!(uploaded, NameNotAllowed(_));
+        assert_err!(fixture.store().make_directory(&path).await, NameNotAllowed(_));
+        fixture.put("plain", &body(1, 1)).await;
+        let renamed = fixture.store().rename(&fixture.path("plain"), &path, Existing::Refuse).await;
+        assert_err!(renamed, NameNotAllowed(_));
+        fixture.assert_holds("plain", &body(1, 1)).await;
+        fixture.store().delete(&fixture.path("plain")).await.expect("it is there");
+    }
 }
 
 pub(crate) async fn too_long_ones(fixture: &Fixture) {

@@ -7,13 +7,13 @@ TOOLS has what `make conformance` installs: bin/minio, bin/fake-gcs-server and a
 ports that were free, and are ended with the last test, whatever became of it.
 """
 
-import base64, contextlib, hashlib, hmac, json, os, pathlib, re, signal, socket, subprocess, sys, tempfile, time
-import urllib.error, urllib.request
+import base64, contextlib, hashlib, hmac, json, os, re, signal, socket, subprocess, sys, tempfile, time
+import urllib.request
 from email.utils import formatdate
 
 BUCKET = "conformance"
-# Some times what the suite takes; a server may leave a request without an answer.
-DEADLINE = 300
+# Some times what the longest case takes; a server may leave a request without an answer.
+DEADLINE = 150
 # Of the emulator, and public.
 AZURE_ACCOUNT = "devstoreaccount1"
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -108,38 +108,51 @@ def azurite(tools, folder):
 # What is in the test's own process needs no server.
 IN_PROCESS = ["memory", "local", "s3", "s3_flat", "gcs", "gcs_streamed"]
 SERVERS = {
-    "MinIO": (minio, "object_store"),
-    "fake-gcs-server": (fake_gcs, "object_store"),
-    "fake-gcs-server, unftp-sbe-gcs": (fake_gcs, "unftp-sbe-gcs"),
-    "Azurite": (azurite, "object_store"),
+    "MinIO": (minio, {"BUCKETPORT_CONFORMANCE_LONGEST_NAME": "255"}),
+    "Azurite": (azurite, {}),
+    "fake-gcs-server": (fake_gcs, {}),
+    "fake-gcs-server, unftp-sbe-gcs": (fake_gcs, {"BUCKETPORT_CONFORMANCE_DRIVER": "unftp-sbe-gcs"}),
 }
 
 
+def passes(binary, name, environment):
+    """Whether a test passes within its time."""
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        process = subprocess.Popen(
+            [binary, "--exact", name],
+            env=os.environ | {"RUST_BACKTRACE": "0"} | environment,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            passed = process.wait(DEADLINE) == 0
+        except subprocess.TimeoutExpired:
+            passed = False
+            log.write(f"{name} did not end in {DEADLINE} s\n")
+        finally:
+            process.kill()
+            process.wait()
+        if not passed:
+            log.seek(0)
+            print(f"{name} {environment.get('BUCKETPORT_CONFORMANCE_URL', '')}\n{log.read()}", file=sys.stderr, flush=True)
+    return passed
+
+
 def suite(binary, module, environment):
-    """Names of the tests that passed, and of those that failed or did not end."""
-    process = subprocess.Popen(
-        [binary, f"{module}::"],
-        env=os.environ | {"RUST_BACKTRACE": "0"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    results = dict(re.findall(rf"^test {module}::(\S+) \.\.\. (\S+)$", output, re.MULTILINE))
-    names = subprocess.run([binary, "--list", f"{module}::"], capture_output=True, text=True, check=True).stdout
-    names = re.findall(rf"^{module}::(\S+): test$", names, re.MULTILINE)
-    failed = [name for name in names if results.get(name) != "ok"]
-    if failed:
-        print(output, file=sys.stderr)
-    return len(names) - len(failed), failed
+    """How many tests there are, the names of those that failed or did not end, and the seconds that all took.
+
+    Each has a process for itself, one after the other: some servers answer nobody while they are at a request that hangs.
+    """
+    listed = subprocess.run([binary, "--list", f"{module}::"], capture_output=True, text=True, check=True).stdout
+    names = re.findall(r"^(\S+): test$", listed, re.MULTILINE)
+    # There are `on_memory::upload::…` and `kept::on_memory::resume::…`. What breaks off on this driver is not kept.
+    if environment.get("BUCKETPORT_CONFORMANCE_DRIVER") == "unftp-sbe-gcs":
+        names = [name for name in names if not name.startswith("kept::")]
+    if not names:
+        sys.exit(f"there are no tests in {module}")
+    began = time.monotonic()
+    failed = [name.partition(f"{module}::")[2] for name in names if not passes(binary, name, environment)]
+    return len(names), failed, time.monotonic() - began
 
 
 def main():
@@ -150,19 +163,17 @@ def main():
     for name in IN_PROCESS:
         if not wanted or name in wanted:
             rows.append((f"in process: {name}", *suite(binary, f"on_{name}", {})))
-    for name, (server, driver) in SERVERS.items():
+    for name, (server, settings) in SERVERS.items():
         if wanted and name not in wanted:
             continue
         with tempfile.TemporaryDirectory() as folder, server(tools, folder) as (url, options):
-            environment = {
-                "BUCKETPORT_CONFORMANCE_URL": url,
-                "BUCKETPORT_CONFORMANCE_DRIVER": driver,
-                "BUCKETPORT_CONFORMANCE_OPTIONS": "\n".join(f"{key}={value}" for key, value in options.items()),
-            }
+            options = "\n".join(f"{key}={value}" for key, value in options.items())
+            environment = {"BUCKETPORT_CONFORMANCE_URL": url, "BUCKETPORT_CONFORMANCE_OPTIONS": options} | settings
             rows.append((name, *suite(binary, "on_endpoint", environment)))
-    print("\n| store | passed | failed |\n|---|---|---|")
-    for name, passed, failed in rows:
-        print(f"| {name} | {passed} | {', '.join(f'`{test}`' for test in failed) or 'none'} |")
+    print("\n| store | cases | passed | seconds | failed |\n|---|---|---|---|---|")
+    for name, cases, failed, seconds in rows:
+        tests = ", ".join(f"`{test}`" for test in failed) or "none"
+        print(f"| {name} | {cases} | {cases - len(failed)} | {seconds:.0f} | {tests} |")
 
 
 main()

@@ -157,3 +157,39 @@ async fn a_store_that_hangs_does_not_hold_up_an_abort() {
     fixture.assert_missing("new").await;
     fixture.assert_nothing_left().await;
 }
+
+/// A server can make every other request wait until the end of the body, which waits for the answer to one of them.
+#[tokio::test]
+async fn a_store_that_answers_nothing_during_an_upload_ends_it() {
+    let fixture = fixture().await;
+    let old = body(10, 1);
+    for mode in [UploadMode::Append, UploadMode::Create] {
+        let name = format!("{mode:?}");
+        if mode == UploadMode::Append {
+            fixture.put(&name, &old).await;
+        }
+        let planned = fixture.store().plan_upload(&fixture.path(&name), mode).await.expect("possible");
+        let before = fixture.faults().count(Call::Head);
+        fixture.faults().add(Call::Head, 0, 1, Fault::Hang);
+        let (data, _) = FakeData::uploads([Step::Send(body(LARGE, 2))]);
+        let abort = Abort::new();
+        let waiting = async {
+            while fixture.faults().count(Call::Head) == before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // From here on everything waits, so the clock goes on to whatever gives up first.
+            tokio::time::pause();
+        };
+        let (result, ()) = tokio::join!(planned.run(data, &abort), waiting);
+        tokio::time::resume();
+        let Err(Error::Store(why)) = result else { panic!("{name}: {result:?}") };
+        assert!(format!("{why:?}").contains("what stands at the name"), "{name}: {why:?}");
+        assert_eq!(fixture.faults().count(Call::Head), before + 1, "{name}");
+        if mode == UploadMode::Append {
+            fixture.assert_holds(&name, &old).await;
+        } else {
+            fixture.assert_missing(&name).await;
+        }
+        fixture.assert_nothing_left().await;
+    }
+}
