@@ -163,10 +163,11 @@ fn at_once(gateway: &Server, what: &str, clients: u64, size: u64, run: impl Fn(&
     });
     let rate = (clients * size) as f64 / 1e6 / begun.elapsed().as_secs_f64();
     let peak = gateway.peak_memory() / MIB;
-    thread::sleep(Duration::from_secs(15));
+    // Longer than connections to the store are kept without use.
+    thread::sleep(Duration::from_secs(30));
     println!(
         "\n{clients} {what} of {} MiB at once, S3, transfer.memory = {BUDGET}: {rate:.0} MB/s, peak RSS {peak} MiB, \
-         {before} MiB before, {} MiB 15 s after",
+         {before} MiB before, {} MiB 30 s after",
         size / MIB,
         gateway.memory() / MIB
     );
