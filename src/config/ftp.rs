@@ -19,6 +19,10 @@ pub struct FtpConfig {
     pub passive_ports: PassivePorts,
     /// The address that PASV replies tell.
     pub passive_host: PassiveHost,
+    /// Whether PORT and EPRT are served.
+    pub active_mode: bool,
+    /// Where active data connections come from if it can be bound; 0 is any port.
+    pub active_source_port: u16,
     /// Whether a data connection must come from the control connection's address.
     pub data_peer_check: PeerCheck,
     /// What `TYPE A` does to a file's bytes.
@@ -87,6 +91,8 @@ impl FtpConfig {
             listen: listen.into_iter().map(|address| address.0).collect(),
             passive_ports: section.field("passive_ports", PassivePorts::default()),
             passive_host: section.field("passive_host", PassiveHost::default()),
+            active_mode: section.field("active_mode", false),
+            active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
             ascii: section.field("ascii", AsciiMode::default()),
             login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),

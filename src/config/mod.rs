@@ -253,7 +253,7 @@ mod tests {
     fn a_mistake_in_the_environment_names_its_variable() {
         let environment = [
             ("BUCKETPORT_FTP__MAX_CONNECTIONS", "many"),
-            ("BUCKETPORT_FTP__ACTIVE_MODE", "true"),
+            ("BUCKETPORT_FTP__ACTIVE_MODE", "perhaps"),
             ("BUCKETPORT_SHOE__SIZE", "45"),
             ("BUCKETPORT_USERS__7__NAME", "x"),
             ("BUCKETPORT_FTP____X", "x"),
@@ -261,7 +261,7 @@ mod tests {
         let expected = [
             "BUCKETPORT_FTP____X: the name has an empty part",
             "BUCKETPORT_USERS__7__NAME: `users` has no element `7`",
-            "ftp.active_mode: active mode is not supported by this version (set by BUCKETPORT_FTP__ACTIVE_MODE)",
+            "ftp.active_mode: invalid type: string \"perhaps\", expected a boolean (set by BUCKETPORT_FTP__ACTIVE_MODE)",
             "ftp.max_connections: invalid type: string \"many\", expected a whole number (set by BUCKETPORT_FTP__MAX_CONNECTIONS)",
             "shoe: unknown key (set by BUCKETPORT_SHOE__SIZE)",
         ];

@@ -38,10 +38,6 @@ pub(super) fn read(ftp: &mut Section<'_>) {
     if !ftp.field("implicit_tls_listen", Vec::<Listen>::new()).is_empty() {
         refuse(ftp, "implicit_tls_listen", "implicit TLS");
     }
-    if ftp.field("active_mode", false) {
-        refuse(ftp, "active_mode", "active mode");
-    }
-    ftp.field("active_source_port", 20_u16);
     if ftp.field("proxy_protocol", ProxyProtocol::Off) != ProxyProtocol::Off {
         refuse(ftp, "proxy_protocol", "the PROXY protocol");
     }
@@ -90,7 +86,6 @@ mod tests {
     fn what_would_turn_a_feature_on_is_refused() {
         for (text, key) in [
             ("implicit_tls_listen = [\"0.0.0.0:990\"]", "implicit_tls_listen"),
-            ("active_mode = true", "active_mode"),
             ("proxy_protocol = \"required\"", "proxy_protocol"),
             ("filename_encoding = \"gbk\"", "filename_encoding"),
             ("tls.mode = \"optional\"", "tls.mode"),
@@ -111,8 +106,6 @@ mod tests {
     fn values_that_turn_nothing_on_are_accepted_and_their_types_checked() {
         let off = r#"
             implicit_tls_listen = []
-            active_mode = false
-            active_source_port = 20
             proxy_protocol = "off"
             proxy_trusted = ["10.0.0.0/8", "192.0.2.1"]
             filename_encoding = "UTF-8"
@@ -125,10 +118,7 @@ mod tests {
             require_session_reuse = false
         "#;
         assert_eq!(mistakes(off), [""; 0]);
-        assert_eq!(
-            mistakes("active_source_port = 70000\nproxy_trusted = [\"x\"]\ntls.min_version = \"1.1\"").len(),
-            3
-        );
+        assert_eq!(mistakes("proxy_trusted = [\"x\"]\ntls.min_version = \"1.1\"").len(), 2);
         assert_eq!(
             mistakes("tls.certificat = \"x\""),
             ["tls.certificat: unknown key, did you mean `certificate`?"]

@@ -4,6 +4,7 @@
 mod client;
 mod command;
 mod data;
+mod host_port;
 mod line;
 mod listener;
 mod presence;

@@ -79,6 +79,8 @@ pub(super) enum Local {
     Quit,
     Pasv,
     Epsv,
+    Port,
+    Eprt,
     Type,
     Stru,
     Mode,
@@ -156,7 +158,6 @@ impl Feature {
 
 const NO_TLS: &str = "TLS is not available";
 const NO_TLS_YET: &str = "AUTH comes first";
-const NO_ACTIVE_MODE: &str = "Active mode is disabled, use PASV or EPSV";
 const NOT_HERE: &str = "Command not implemented";
 
 use Argument::{Listing, OptionalPath, OptionalText, Path, Secret, Text};
@@ -180,8 +181,8 @@ pub(super) static VERBS: &[Verb] = &[
     // Transfer parameters, RFC 959 section 4.1.2 and RFC 2428.
     verb("PASV", Argument::None, LoggedIn, Own(Local::Pasv)),
     feature(Line("EPSV"), verb("EPSV", OptionalText, LoggedIn, Own(Local::Epsv))),
-    verb("PORT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
-    verb("EPRT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
+    verb("PORT", OptionalText, LoggedIn, Own(Local::Port)),
+    feature(Line("EPRT"), verb("EPRT", OptionalText, LoggedIn, Own(Local::Eprt))),
     verb("TYPE", Text, LoggedIn, Own(Local::Type)),
     verb("STRU", Text, LoggedIn, Own(Local::Stru)),
     verb("MODE", Text, LoggedIn, Own(Local::Mode)),

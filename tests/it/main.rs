@@ -2,6 +2,7 @@
 
 mod support;
 
+mod active;
 mod clients;
 mod concurrency;
 mod crash;

@@ -1,7 +1,7 @@
 //! What the edge answers at once, without control and without waiting.
 
 use super::state::{Client, DataType, log_in_first};
-use crate::edge::verb::{self, FEATURES, Local, Service, VERBS};
+use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
 use crate::facts::{Fact, Facts};
 use crate::reply::Reply;
 
@@ -42,15 +42,17 @@ impl Client {
                 Err(_) => Reply::new(501, "Syntax: REST <bytes>"),
             },
             Local::Abor => {
-                self.passive = None;
+                self.route = None;
                 Reply::new(226, "No transfer to abort")
             }
             Local::Feat => self.features(),
-            Local::Help => help(argument),
+            Local::Help => self.help(argument),
             Local::Opts => self.options(argument),
             Local::Stat if argument.is_empty() => self.status(),
             Local::Stat => log_in_first(),
             Local::Epsv => self.epsv(argument),
+            Local::Port => self.port(argument),
+            Local::Eprt => self.eprt(argument),
             Local::User
             | Local::Pass
             | Local::Cdup
@@ -95,7 +97,11 @@ impl Client {
     /// RFC 2389 section 3.2.
     fn features(&self) -> Reply {
         let facts = self.session.facts();
-        let served = VERBS.iter().filter_map(|verb| verb.feature).map(|feature| feature.line(facts));
+        let served = VERBS
+            .iter()
+            .filter(|verb| self.serves(verb))
+            .filter_map(|verb| verb.feature)
+            .map(|feature| feature.line(facts));
         let features = served.chain(FEATURES.iter().map(|&feature| feature.to_owned()));
         let mut lines = vec!["Features:".to_owned()];
         lines.extend(features.map(|feature| format!(" {feature}")));
@@ -124,24 +130,28 @@ impl Client {
             _ => Reply::new(501, "Option not understood"),
         }
     }
-}
 
-fn help(argument: &str) -> Reply {
-    if argument.is_empty() {
-        let served = VERBS.iter().filter(|verb| !matches!(verb.service, Service::Refused(..)));
-        let names: Vec<_> = served.map(|verb| verb.name).collect();
-        let mut lines = vec!["Commands:".to_owned()];
-        lines.extend(names.chunks(10).map(|names| format!(" {}", names.join(" "))));
-        lines.push("End".to_owned());
-        return Reply::of_lines(214, lines);
+    fn help(&self, argument: &str) -> Reply {
+        if argument.is_empty() {
+            let served = VERBS.iter().filter(|verb| self.serves(verb));
+            let names: Vec<_> = served.map(|verb| verb.name).collect();
+            let mut lines = vec!["Commands:".to_owned()];
+            lines.extend(names.chunks(10).map(|names| format!(" {}", names.join(" "))));
+            lines.push("End".to_owned());
+            return Reply::of_lines(214, lines);
+        }
+        match verb::find(argument) {
+            Some(verb) => match self.service(verb) {
+                Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
+                Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {
+                    Reply::new(214, format!("Syntax: {}", verb.syntax()))
+                }
+            },
+            None => Reply::new(502, "Unknown command"),
+        }
     }
-    match verb::find(argument) {
-        Some(verb) => match verb.service {
-            Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
-            Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {
-                Reply::new(214, format!("Syntax: {}", verb.syntax()))
-            }
-        },
-        None => Reply::new(502, "Unknown command"),
+
+    fn serves(&self, verb: &Verb) -> bool {
+        !matches!(self.service(verb), Service::Refused(..))
     }
 }

@@ -86,7 +86,7 @@ impl Client {
         (next, announcement): (NextTransfer, String),
     ) -> io::Result<Flow> {
         let announced = next.announced.filter(|_| operation.is_upload());
-        let Some(slot) = self.passive.take() else {
+        let Some(route) = self.route.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
         let mut pending = Pending::new(operation, path);
@@ -100,7 +100,7 @@ impl Client {
             announced,
         };
         let (tell, told) = oneshot::channel();
-        let opener = Box::new(Opener { slot, terms, opened: tell });
+        let opener = Box::new(Opener { route, terms, opened: tell });
         pending.transfer = Some(Transfer { offset: next.restart, argument: argument.to_owned(), opener });
         let running = Running::command(&pending)
             .announcing(told, Reply::new(150, announcement))

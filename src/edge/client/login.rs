@@ -54,7 +54,7 @@ impl Client {
         self.login = Login::Fresh;
         self.accepted = tokio::time::Instant::now();
         self.settings = Settings::default();
-        self.passive = None;
+        self.route = None;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! One client's session at the edge: reads commands, has them done in order, and never ends because of a bad one.
 
+mod active;
 mod answer;
 mod attend;
 mod files;
@@ -113,7 +114,7 @@ impl Client {
             self.send(&log_in_first()).await?;
             return Ok(Flow::Continue);
         }
-        match verb.service {
+        match self.service(verb) {
             Service::Refused(code, text) => {
                 self.send(&Reply::new(code, text)).await?;
                 Ok(Flow::Continue)
@@ -151,6 +152,8 @@ impl Client {
             }
             Local::Stat
             | Local::Epsv
+            | Local::Port
+            | Local::Eprt
             | Local::Type
             | Local::Stru
             | Local::Mode

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::config::OnControlLost;
-use crate::edge::data::Slot;
+use crate::edge::data::Route;
 use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
@@ -26,8 +26,8 @@ pub(super) struct Client {
     pub(super) presence: Presence,
     /// The control connection has ended; what came before is still answered.
     pub(super) ended: bool,
-    /// Where the client is to connect for its next transfer.
-    pub(super) passive: Option<Slot>,
+    /// How the data connection of its next transfer comes about; the last command that said so counts.
+    pub(super) route: Option<Route>,
     /// When the connection, or the last REIN, came.
     pub(super) accepted: Instant,
     pub(super) login: Login,
@@ -106,7 +106,7 @@ impl Client {
             lines: LineReader::new(incoming),
             presence: Presence::default(),
             ended: false,
-            passive: None,
+            route: None,
             accepted: Instant::now(),
             login: Login::Fresh,
             settings: Settings::default(),
