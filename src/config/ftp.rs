@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::passive::{PassiveHost, PassivePorts};
+use super::passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 use super::section::Section;
 use super::unserved;
 use super::value::{Listen, timeout};
@@ -19,6 +19,8 @@ pub struct FtpConfig {
     pub passive_ports: PassivePorts,
     /// The address that PASV replies tell.
     pub passive_host: PassiveHost,
+    /// What PASV replies tell clients in certain networks instead; the first that holds counts.
+    pub passive_host_overrides: Vec<PassiveHostOverride>,
     /// Whether PORT and EPRT are served.
     pub active_mode: bool,
     /// Where active data connections come from if it can be bound; 0 is any port.
@@ -89,6 +91,7 @@ impl FtpConfig {
         let listen = section.checked("listen", listen, some_address);
         let config = Self {
             listen: listen.into_iter().map(|address| address.0).collect(),
+            passive_host_overrides: passive_host_overrides(&mut section),
             passive_ports: section.field("passive_ports", PassivePorts::default()),
             passive_host: section.field("passive_host", PassiveHost::default()),
             active_mode: section.field("active_mode", false),
@@ -106,6 +109,10 @@ impl FtpConfig {
         section.finish();
         config
     }
+fn passive_host_overrides(section: &mut Section<'_>) -> Vec<PassiveHostOverride> {
+    section.sections("passive_host_overrides").into_iter().filter_map(PassiveHostOverride::read).collect()
+}
+
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that `Section::checked` asks for")]

@@ -32,7 +32,7 @@ pub use ftp::{AsciiMode, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
 pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
-pub use passive::{PassiveHost, PassivePorts};
+pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
@@ -247,6 +247,24 @@ mod tests {
             ("OTHER__KEY", "x"),
         ];
         assert_eq!(mistakes(SMALLEST, &kubernetes), [""; 0]);
+    }
+
+    #[test]
+    fn overrides_of_the_passive_host_are_whole() {
+        let text = |overrides: &str| format!("[ftp]\npassive_host_overrides = [{overrides}]\n{SMALLEST}");
+        let config = valid(&text("{ networks = ['10.0.0.0/8', '192.0.2.1'], host = 'auto' }"), &[]);
+        let [own] = &config.ftp.passive_host_overrides[..] else { panic!("one override") };
+        assert_eq!((own.networks.len(), &own.host), (2, &PassiveHost::Auto));
+        let wrong = "{ networks = [], host = '::1' }, { hosts = 'auto' }, { networks = 'x', host = 'auto' }";
+        let expected = [
+            "ftp.passive_host_overrides[0].host: `::1` is an IPv6 address, PASV can tell only IPv4 ones",
+            "ftp.passive_host_overrides[0].networks: needs at least one network",
+            "ftp.passive_host_overrides[1].networks: is required",
+            "ftp.passive_host_overrides[1].host: is required",
+            "ftp.passive_host_overrides[1].hosts: unknown key, did you mean `host`?",
+            "ftp.passive_host_overrides[2].networks: invalid type: string \"x\", expected a list",
+        ];
+        assert_eq!(mistakes(&text(wrong), &[]), expected);
     }
 
     #[test]

@@ -12,7 +12,9 @@ impl Client {
             return Reply::new(503, "EPSV ALL was sent");
         }
         self.route = None;
-        let Some(address) = self.edge.passive.address_for(self.session.local.ip()).await else {
+        let Some(address) =
+            self.edge.passive.address_for(self.session.peer.ip(), self.session.local.ip()).await
+        else {
             return Reply::new(425, "No IPv4 address to offer, use EPSV");
         };
         let Some(slot) = self.wait_for_data() else {

@@ -1,6 +1,7 @@
 //! Data connections: how a client's comes about, and moving bytes over it with a deadline.
 
 mod active;
+mod host;
 mod opener;
 mod passive;
 mod plain;
