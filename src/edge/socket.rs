@@ -4,16 +4,18 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use crate::net;
+
 /// A client that does not take a reply for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-/// Finds clients that vanished without a word during a long transfer.
-const KEEPALIVE: Duration = Duration::from_mins(1);
+/// A client that has given no sign of life for so long has vanished.
+const VANISHED: Duration = Duration::from_mins(2);
 /// How long, and for how many bytes, a connection that we end is read on, because closing it with bytes unread would
 /// be a reset that can overtake the last reply.
 const LINGER: Duration = Duration::from_secs(1);
@@ -30,10 +32,9 @@ pub(super) struct Outgoing(OwnedWriteHalf);
 /// Prepares a control connection.
 pub(super) fn split(stream: TcpStream) -> io::Result<(Incoming, Outgoing)> {
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
+    net::watch(&stream, VANISHED)?;
     // ABOR comes with its last byte marked urgent (RFC 959 section 4.1.3), which would be lost out of line.
-    socket.set_out_of_band_inline(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    SockRef::from(&stream).set_out_of_band_inline(true)?;
     let (read, write) = stream.into_split();
     Ok((Incoming(read), Outgoing(write)))
 }

@@ -9,9 +9,14 @@ use super::plain::PlainData;
 use super::route::Route;
 use super::terms::Terms;
 use crate::data::{DataConnection, DataError, OpenData};
+use crate::net;
 
 /// A data connection that is not there after this long will not come.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long after our own deadline the kernel gives up a client that has vanished: a client that is there and does not
+/// read is a stall.
+const VANISHED_AFTER: Duration = Duration::from_mins(1);
 
 /// Opens a data connection.
 #[derive(Debug)]
@@ -28,6 +33,7 @@ impl OpenData for Opener {
         let Self { route, terms, opened } = *self;
         let connecting = route.connected(OPEN_DEADLINE.min(terms.data_timeout));
         let stream = terms.abort.unless_requested(connecting).await?;
+        net::watch(&stream, terms.data_timeout.saturating_add(VANISHED_AFTER)).map_err(DataError::Lost)?;
         let data = PlainData::new(stream, terms);
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = opened.send(());
