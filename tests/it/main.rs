@@ -6,6 +6,7 @@ mod active;
 mod clients;
 mod concurrency;
 mod crash;
+mod descriptors;
 mod devices;
 mod dialects;
 mod dialogue;

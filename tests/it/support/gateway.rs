@@ -299,6 +299,14 @@ impl Gateway {
         eventually("the sessions' end", limit, || self.metric(sessions) < 0.5);
     }
 
+    /// From now on it may open only `more` files more than it has open.
+    pub(crate) fn limit_files(&self, more: usize) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id)).expect("a live child").count();
+        let mut command = Command::new("prlimit");
+        command.args([format!("--pid={}", self.id), format!("--nofile={}", open + more)]);
+        assert!(command.status().expect("util-linux is there").success());
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("our own child");
