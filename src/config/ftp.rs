@@ -69,8 +69,6 @@ pub enum PeerCheck {
 }
 
 /// What `TYPE A` does to a file's bytes.
-///
-/// Conversion is not done in this version: both settings transfer the bytes as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AsciiMode {
@@ -91,9 +89,9 @@ impl FtpConfig {
         let listen = section.checked("listen", listen, some_address);
         let config = Self {
             listen: listen.into_iter().map(|address| address.0).collect(),
-            passive_host_overrides: passive_host_overrides(&mut section),
             passive_ports: section.field("passive_ports", PassivePorts::default()),
             passive_host: section.field("passive_host", PassiveHost::default()),
+            passive_host_overrides: passive_host_overrides(&mut section),
             active_mode: section.field("active_mode", false),
             active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
@@ -109,10 +107,10 @@ impl FtpConfig {
         section.finish();
         config
     }
-fn passive_host_overrides(section: &mut Section<'_>) -> Vec<PassiveHostOverride> {
-    section.sections("passive_host_overrides").into_iter().filter_map(PassiveHostOverride::read).collect()
 }
 
+fn passive_host_overrides(section: &mut Section<'_>) -> Vec<PassiveHostOverride> {
+    section.sections("passive_host_overrides").into_iter().filter_map(PassiveHostOverride::read).collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that `Section::checked` asks for")]

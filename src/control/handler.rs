@@ -97,7 +97,7 @@ impl Backend {
         let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
         self.move_file(pending, files, direction, async |abort: &Abort, bytes| {
             let plan = abort.unless_requested(files.plan_upload(&pending.path, mode)).await?;
-            let data = Metered::open(transfer.opener.open().await?, bytes);
+            let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })
         .await
@@ -106,7 +106,7 @@ impl Backend {
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
         self.move_file(pending, files, Direction::Download, async |abort: &Abort, bytes| {
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
-            let data = Metered::open(transfer.opener.open().await?, bytes);
+            let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })
         .await

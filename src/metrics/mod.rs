@@ -261,8 +261,8 @@ pub struct ByteCount(prometheus::IntCounter);
 
 impl ByteCount {
     /// Counts `bytes` more.
-    pub fn add(&self, bytes: usize) {
-        self.0.inc_by(bytes as u64);
+    pub fn add(&self, bytes: u64) {
+        self.0.inc_by(bytes);
     }
 }
 

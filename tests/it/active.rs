@@ -8,23 +8,12 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::support::{
-    Gateway, Raw, Setup, accepted, assert_same, bytes, curl, eprt_command, lftp, port_command, python,
+    Gateway, Raw, Setup, accepted, assert_same, bytes, curl, eprt_command, lftp, may_use_port_20,
+    port_command, python,
 };
 
 fn active() -> Setup {
     Setup::default().ftp("active_mode = true")
-}
-
-/// Whether this process, and so the gateway that it starts, may use port 20; says so if not.
-fn may_use_port_20() -> bool {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("a live socket");
-    let bound = socket.bind(&SocketAddr::from(([127, 0, 0, 1], 20)).into());
-    let may = !bound.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
-    if !may {
-        eprintln!("skipped: no right to port 20");
-    }
-    may
 }
 
 /// Nobody has connected to `listener`.

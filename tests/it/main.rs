@@ -3,6 +3,7 @@
 mod support;
 
 mod active;
+mod ascii;
 mod clients;
 mod concurrency;
 mod crash;

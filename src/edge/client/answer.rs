@@ -1,6 +1,8 @@
 //! What the edge answers at once, without control and without waiting.
 
+use super::files::no_restart;
 use super::state::{Client, DataType, log_in_first};
+use crate::edge::data::LineEnds;
 use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
 use crate::facts::{Fact, Facts};
 use crate::reply::Reply;
@@ -35,6 +37,7 @@ impl Client {
                 _ => Reply::new(504, "Only MODE S is supported"),
             },
             Local::Rest => match argument.parse() {
+                Ok(1..) if self.line_ends() == LineEnds::Converted => no_restart(),
                 Ok(offset) => {
                     self.settings.next.restart = offset;
                     Reply::new(350, format!("Restarting at {offset}"))

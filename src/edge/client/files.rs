@@ -9,7 +9,7 @@ use super::attend::Running;
 use super::state::{Client, DataType, Flow, NextTransfer};
 use crate::control::Control;
 use crate::data::AbortReason;
-use crate::edge::data::{Opener, Terms};
+use crate::edge::data::{LineEnds, Opener, Terms};
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
@@ -22,6 +22,11 @@ impl Client {
         operation: Operation,
         argument: &str,
     ) -> io::Result<Flow> {
+        // Semantics decision: the size is that of what a transfer would move (RFC 3659 section 4), which nobody knows
+        // before the line ends are counted.
+        if operation == Operation::Size && self.line_ends() == LineEnds::Converted {
+            return self.refuse(&Reply::new(550, "The size under TYPE A is not known, use TYPE I")).await;
+        }
         let path = match self.resolve(operation, argument) {
             Ok(path) => path,
             Err(reply) => return self.refuse(&reply).await,
@@ -85,6 +90,11 @@ impl Client {
         argument: &str,
         (next, announcement): (NextTransfer, String),
     ) -> io::Result<Flow> {
+        // A listing is the text that it is.
+        let line_ends = if operation.moves_file() { self.line_ends() } else { LineEnds::Kept };
+        if next.restart > 0 && line_ends == LineEnds::Converted {
+            return self.refuse(&no_restart()).await;
+        }
         let announced = next.announced.filter(|_| operation.is_upload());
         let Some(route) = self.route.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
@@ -93,6 +103,7 @@ impl Client {
         let on_control_lost = self.on_control_lost();
         let terms = Terms {
             data_timeout: self.edge.config.data_timeout,
+            line_ends,
             abort: pending.abort.clone(),
             moved: pending.moved.clone(),
             presence: self.presence.clone(),
@@ -142,6 +153,13 @@ impl Client {
         }
         Ok(path)
     }
+}
+
+/// The reply to REST, or to the transfer after it, under `TYPE A`.
+// Semantics decision: the offset would count bytes on the wire (RFC 3659 section 5.3), and which byte of the file that
+// is cannot be known without reading all of it.
+pub(super) fn no_restart() -> Reply {
+    Reply::new(504, "Transfers under TYPE A begin at the beginning, use TYPE I")
 }
 
 /// A name for STOU that nobody else has: the time for people, the rest for uniqueness.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::config::OnControlLost;
-use crate::edge::data::Route;
+use crate::config::{AsciiMode, OnControlLost};
+use crate::edge::data::{LineEnds, Route};
 use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
@@ -52,7 +52,7 @@ pub(super) enum Flow {
     Close,
 }
 
-/// TYPE. Conversion of line ends is not done; the type is told in 150 only.
+/// TYPE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DataType {
     Image,
@@ -117,6 +117,14 @@ impl Client {
     pub(super) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
         self.outgoing.write(reply.to_wire().as_bytes()).await
+    }
+
+    /// What becomes of the line ends of the files that the client transfers.
+    pub(super) fn line_ends(&self) -> LineEnds {
+        match (self.settings.data_type, self.edge.config.ascii) {
+            (DataType::Ascii, AsciiMode::Convert) => LineEnds::Converted,
+            (DataType::Ascii, AsciiMode::Ignore) | (DataType::Image, _) => LineEnds::Kept,
+        }
     }
 
     /// What becomes of an upload whose control connection ends with it.

@@ -1,6 +1,7 @@
 //! Data connections: how a client's comes about, and moving bytes over it with a deadline.
 
 mod active;
+mod ascii;
 mod host;
 mod opener;
 mod passive;
@@ -13,4 +14,4 @@ pub(super) use opener::Opener;
 pub(crate) use passive::PassivePool;
 pub(super) use passive::Slot;
 pub(super) use route::Route;
-pub(super) use terms::Terms;
+pub(super) use terms::{LineEnds, Terms};

@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use super::ascii::AsciiData;
 use super::plain::PlainData;
 use super::route::Route;
-use super::terms::Terms;
+use super::terms::{LineEnds, Terms};
 use crate::data::{DataConnection, DataError, OpenData};
 use crate::net;
 
@@ -34,9 +35,13 @@ impl OpenData for Opener {
         let connecting = route.connected(OPEN_DEADLINE.min(terms.data_timeout));
         let stream = terms.abort.unless_requested(connecting).await?;
         net::watch(&stream, terms.data_timeout.saturating_add(VANISHED_AFTER)).map_err(DataError::Lost)?;
-        let data = PlainData::new(stream, terms);
+        let line_ends = terms.line_ends;
+        let data: Box<dyn DataConnection> = Box::new(PlainData::new(stream, terms));
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = opened.send(());
-        Ok(Box::new(data))
+        Ok(match line_ends {
+            LineEnds::Kept => data,
+            LineEnds::Converted => Box::new(AsciiData::new(data)),
+        })
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
 pub(crate) use killed::{Killed, killed};
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
-pub(crate) use raw::{Raw, accepted, eprt_command, port_command, reset};
+pub(crate) use raw::{Raw, accepted, eprt_command, may_use_port_20, port_command, reset};
 pub(crate) use s3::S3Server;
 
 /// `size` bytes that differ from those of every other `seed` and repeat nowhere.

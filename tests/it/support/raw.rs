@@ -332,6 +332,18 @@ pub(crate) fn accepted(listener: &TcpListener) -> TcpStream {
     stream
 }
 
+/// Whether this process, and so the gateway that it starts, may use port 20; says so if not.
+pub(crate) fn may_use_port_20() -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a live socket");
+    let bound = socket.bind(&SocketAddr::from(([127, 0, 0, 1], 20)).into());
+    let may = !bound.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if !may {
+        eprintln!("skipped: no right to port 20");
+    }
+    may
+}
+
 /// Makes the close of `stream` a reset.
 pub(crate) fn reset(stream: &TcpStream) {
     SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a live socket");
