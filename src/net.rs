@@ -1,4 +1,4 @@
-//! What every listener needs, whoever it serves.
+//! What sockets need, whoever they serve.
 
 use std::io;
 use std::net::SocketAddr;

@@ -20,20 +20,3 @@ fn accepting_recovers_when_files_are_closed() {
     gateway.login().stor("x", b"after");
     assert_eq!(gateway.file("x"), b"after");
 }
-
-#[test]
-fn a_data_connection_that_cannot_be_accepted_waits() {
-    let gateway = Gateway::start();
-    let mut raw = gateway.login();
-    let idle: Vec<_> = (0..3).map(|_| gateway.login()).collect();
-    gateway.limit_files(0);
-    let data = raw.pasv();
-    gateway.wait_for_log("cannot accept a data connection");
-    drop(idle);
-    eventually("the ends of the others", Duration::from_secs(20), || {
-        gateway.log().matches("session ends").count() == 3
-    });
-    raw.expect("LIST", 150);
-    drop(data);
-    raw.reply_is(226);
-}

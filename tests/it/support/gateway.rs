@@ -299,7 +299,7 @@ impl Gateway {
         eventually("the sessions' end", limit, || self.metric(sessions) < 0.5);
     }
 
-    /// From now on it may open only `more` files more than it has open.
+    /// From now on it may have about `more` files more open than now: numbers below the limit may be free.
     pub(crate) fn limit_files(&self, more: usize) {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.id)).expect("a live child").count();
         let mut command = Command::new("prlimit");
