@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 
 use tokio::time::sleep;
 
+use super::pace::Pace;
 use super::socket::Incoming;
 
 /// The longest command line in bytes, its end included.
@@ -47,6 +48,7 @@ pub(super) enum Line {
 #[derive(Debug)]
 pub(super) struct LineReader {
     incoming: Incoming,
+    pace: Pace,
     buffer: BytesMut,
     /// Bytes of the buffer that are known to hold no line end.
     searched: usize,
@@ -64,6 +66,7 @@ impl LineReader {
     pub(super) fn new(incoming: Incoming) -> Self {
         Self {
             incoming,
+            pace: Pace::new(),
             buffer: BytesMut::new(),
             searched: 0,
             dropped: None,
@@ -85,8 +88,10 @@ impl LineReader {
 
     /// The next line that arrives, past those that are queued. Dropping the future loses nothing.
     pub(super) async fn arrive(&mut self) -> io::Result<Line> {
+        self.pace.ready().await;
         loop {
             if let Some(line) = self.buffered() {
+                self.pace.take();
                 return Ok(line);
             }
             if self.ended {

@@ -7,6 +7,7 @@ mod data;
 mod host_port;
 mod line;
 mod listener;
+mod pace;
 mod presence;
 mod shared;
 mod socket;

@@ -46,6 +46,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("libunftp", &["control"]),
     ("mime_guess", &["storage"]),
+    ("moka", &["auth"]),
     ("object_store", &["storage"]),
     ("password_auth", &["hashes"]),
     ("prometheus", &["metrics"]),

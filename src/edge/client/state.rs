@@ -28,9 +28,11 @@ pub(super) struct Client {
     pub(super) ended: bool,
     /// How the data connection of its next transfer comes about; the last command that said so counts.
     pub(super) route: Option<Route>,
-    /// When the connection, or the last REIN, came.
+    /// When the connection, or the REIN or USER that ended the last login, came.
     pub(super) accepted: Instant,
     pub(super) login: Login,
+    /// Logins that have failed in a row.
+    pub(super) failed_logins: u32,
     pub(super) settings: Settings,
 }
 
@@ -109,6 +111,7 @@ impl Client {
             route: None,
             accepted: Instant::now(),
             login: Login::Fresh,
+            failed_logins: 0,
             settings: Settings::default(),
         }
     }
