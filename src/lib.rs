@@ -16,6 +16,7 @@ pub mod shutdown;
 mod workers;
 
 pub mod data;
+mod digest;
 mod facts;
 pub mod path;
 mod reply;

@@ -10,7 +10,8 @@ use unftp_core::storage::{ErrorKind, Result};
 
 use super::authenticator::SessionUser;
 use super::command::{self, Backend, fenced};
-use super::listing::{self, Format};
+use super::digest;
+use super::listing::{self, About, Format};
 use super::metered::Metered;
 use crate::data::Abort;
 use crate::files::{self, Files, transfer_result};
@@ -61,6 +62,10 @@ impl Backend {
                 self.list(&pending, files, transfer, facts).await?
             }
             (Operation::Mlst, _) => self.describe(&pending, files).await?,
+            (Operation::Hash, _) => {
+                let wanted = pending.checksum.ok_or(ErrorKind::LocalError)?;
+                self.run(pending.operation, digest::reply(files, &pending, wanted)).await?
+            }
             (
                 Operation::Stor
                 | Operation::Appe
@@ -178,7 +183,9 @@ impl Backend {
     async fn describe(&self, pending: &Pending, files: &Files) -> Result<Reply> {
         self.run(pending.operation, async {
             let entry = pending.abort.unless_requested(files.progress(&pending.path)).await?;
-            let facts = listing::described(&entry, self.session.facts(), pending.path.as_str());
+            let about = About::new(files, pending.path.parent(), &entry.name);
+            let path = pending.path.as_str();
+            let facts = listing::described(&entry, self.session.facts(), path, &about);
             // The facts stand on a line of their own that begins with a space.
             let lines = vec![format!("Listing {}", pending.path), format!(" {facts}"), "End".to_owned()];
             Ok(Reply::of_lines(250, lines))

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["hashes"],
     &["config"],
     &["logging", "metrics", "net", "shutdown", "workers"],
-    &["data", "facts", "path", "reply", "user"],
+    &["data", "digest", "facts", "path", "reply", "user"],
     &["session"],
     &["sessions"],
     &["auth"],
@@ -40,10 +40,11 @@ const NARROWER: &[(&str, &[&str])] = &[
 /// Crates, and parts of crates, that only these modules may name, so that one module can follow or replace them. No
 /// owner: not used yet.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["storage"]),
+    ("aws_lc_rs", &["digest", "storage"]),
     ("axum", &["http"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
+    ("crc_fast", &["digest"]),
     ("libunftp", &["control"]),
     ("mime_guess", &["storage"]),
     ("moka", &["auth"]),

@@ -4,6 +4,7 @@ mod support;
 
 mod active;
 mod ascii;
+mod checksums;
 mod clients;
 mod concurrency;
 mod crash;

@@ -1,7 +1,7 @@
 //! What the edge answers at once, without control and without waiting.
 
 use super::files::no_restart;
-use super::state::{Client, DataType, log_in_first};
+use super::state::{Client, DataType, Login, log_in_first};
 use crate::edge::data::LineEnds;
 use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
 use crate::facts::{Fact, Facts};
@@ -26,6 +26,10 @@ impl Client {
                 Reply::new(200, "No storage allocation necessary")
             }
             Local::Clnt => Reply::new(200, "Noted"),
+            // RFC 959 section 4.1.1: superfluous after a login that needed none, and nothing to begin with.
+            Local::Acct if self.login == Login::Done => Reply::new(202, "No account needed"),
+            Local::Acct => Reply::new(503, "USER and PASS come first"),
+            Local::Rang => self.range(argument),
             Local::Type => self.set_type(argument),
             Local::Stru => match argument.to_ascii_uppercase().as_str() {
                 "F" => Reply::new(200, "Structure is file"),
@@ -62,6 +66,9 @@ impl Client {
             | Local::Rein
             | Local::Quit
             | Local::Stou
+            | Local::Hash
+            | Local::Checksum(_)
+            | Local::Site
             | Local::Pasv => return None,
         })
     }
@@ -99,12 +106,12 @@ impl Client {
 
     /// RFC 2389 section 3.2.
     fn features(&self) -> Reply {
-        let facts = self.session.facts();
+        let (facts, hash) = (self.session.facts(), self.settings.hash);
         let served = VERBS
             .iter()
             .filter(|verb| self.serves(verb))
             .filter_map(|verb| verb.feature)
-            .map(|feature| feature.line(facts));
+            .map(|feature| feature.line(facts, hash));
         let features = served.chain(FEATURES.iter().map(|&feature| feature.to_owned()));
         let mut lines = vec!["Features:".to_owned()];
         lines.extend(features.map(|feature| format!(" {feature}")));
@@ -113,7 +120,7 @@ impl Client {
     }
 
     /// OPTS (RFC 2389 section 4).
-    fn options(&self, argument: &str) -> Reply {
+    fn options(&mut self, argument: &str) -> Reply {
         let (command, value) = argument.split_once(' ').unwrap_or((argument, ""));
         match command.to_ascii_uppercase().as_str() {
             // Names are UTF-8 whatever the client says (RFC 2640).
@@ -122,6 +129,7 @@ impl Client {
                 "OFF" => Reply::new(504, "Names are always in UTF-8"),
                 _ => Reply::new(501, "Option not understood"),
             },
+            "HASH" => self.select_hash(value.trim()),
             "MLST" => {
                 let facts = Facts::named_in(value);
                 self.session.select_facts(facts);

@@ -96,6 +96,10 @@ impl Client {
             return self.refuse(&no_restart()).await;
         }
         let announced = next.announced.filter(|_| operation.is_upload());
+        // Silence would send, or take, other bytes than the client believes.
+        if next.range.is_some() {
+            return self.refuse(&Reply::new(504, "RANG is served for HASH only, use REST")).await;
+        }
         let Some(route) = self.route.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
@@ -120,7 +124,7 @@ impl Client {
     }
 
     /// Has `pending` done and sends the reply, and the one to an ABOR that came meanwhile.
-    async fn perform(
+    pub(super) async fn perform(
         &mut self,
         control: &mut Control,
         pending: Pending,
@@ -137,13 +141,14 @@ impl Client {
         Ok((reply, if lost { Flow::Close } else { Flow::Continue }))
     }
 
-    async fn refuse(&mut self, reply: &Reply) -> io::Result<Flow> {
+    /// Sends a reply that is all there is to it.
+    pub(super) async fn refuse(&mut self, reply: &Reply) -> io::Result<Flow> {
         self.send(reply).await?;
         Ok(Flow::Continue)
     }
 
     /// What `argument` means to this client, or the reply with which it is refused.
-    fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
+    pub(super) fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
         let refused = |why: String| Reply::new(operation.name_refused(), why);
         let path = self.settings.directory.resolve(argument).map_err(|error| refused(error.to_string()))?;
         let names_directory = matches!(argument.rsplit('/').next(), Some("" | "." | ".."));

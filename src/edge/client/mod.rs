@@ -3,9 +3,11 @@
 mod active;
 mod answer;
 mod attend;
+mod digest;
 mod files;
 mod login;
 mod passive;
+mod site;
 mod state;
 
 use std::io;
@@ -97,7 +99,7 @@ impl Client {
         }
         let config = &self.edge.config;
         let deadline = match self.login {
-            Login::Done => tokio::time::Instant::now() + config.idle_timeout,
+            Login::Done => tokio::time::Instant::now() + self.idle_timeout(),
             Login::Fresh | Login::Named => self.accepted + config.login_timeout,
         };
         tokio::select! {
@@ -141,6 +143,9 @@ impl Client {
             }
             Local::Cdup => self.forward(control, Operation::Cwd, "..").await,
             Local::Stou => self.store_unique(control).await,
+            Local::Hash => self.hash(control, argument).await,
+            Local::Checksum(algorithm) => self.plain_checksum(control, argument, algorithm).await,
+            Local::Site => self.site(control, argument).await,
             Local::Pasv => {
                 let reply = self.pasv().await;
                 self.send(&reply).await?;
@@ -166,6 +171,8 @@ impl Client {
             | Local::Noop
             | Local::Feat
             | Local::Opts
+            | Local::Acct
+            | Local::Rang
             | Local::Clnt => {
                 if let Some(reply) = self.immediate(local, argument) {
                     self.send(&reply).await?;

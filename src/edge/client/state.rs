@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::{AsciiMode, OnControlLost};
+use crate::digest::Algorithm;
 use crate::edge::data::{LineEnds, Route};
 use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
@@ -70,6 +72,10 @@ pub(super) struct Settings {
     pub(super) extended_passive_only: bool,
     /// What RNFR has named.
     pub(super) renaming: Option<VirtualPath>,
+    /// From OPTS HASH.
+    pub(super) hash: Algorithm,
+    /// From SITE IDLE, instead of the configured time.
+    pub(super) idle_timeout: Option<Duration>,
 }
 
 /// What holds for the next transfer only, whatever becomes of that (RFC 3659 section 5.2).
@@ -79,6 +85,8 @@ pub(super) struct NextTransfer {
     pub(super) restart: u64,
     /// From ALLO: the size of an upload.
     pub(super) announced: Option<u64>,
+    /// From RANG: the first and the last byte.
+    pub(super) range: Option<(u64, u64)>,
 }
 
 impl Default for Settings {
@@ -89,6 +97,8 @@ impl Default for Settings {
             next: NextTransfer::default(),
             extended_passive_only: false,
             renaming: None,
+            hash: Algorithm::default(),
+            idle_timeout: None,
         }
     }
 }
