@@ -20,6 +20,7 @@ mod digest;
 mod facts;
 pub mod path;
 mod reply;
+mod tls;
 pub mod user;
 
 mod session;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 use super::section::Section;
+use super::tls::TlsConfig;
 use super::unserved;
 use super::value::{Listen, timeout};
 
@@ -15,6 +16,10 @@ use super::value::{Listen, timeout};
 pub struct FtpConfig {
     /// Addresses that control connections are accepted on; at least one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses that control connections are accepted on which begin with a TLS handshake. Only with `tls`.
+    pub implicit_tls_listen: Vec<SocketAddr>,
+    /// `[ftp.tls]`; none when it is off.
+    pub tls: Option<TlsConfig>,
     /// Ports that passive data connections are accepted on.
     pub passive_ports: PassivePorts,
     /// The address that PASV replies tell.
@@ -87,8 +92,16 @@ impl FtpConfig {
             if listen.is_empty() { Err("needs at least one address".to_owned()) } else { Ok(()) }
         };
         let listen = section.checked("listen", listen, some_address);
+        let implicit = section.field("implicit_tls_listen", Vec::<Listen>::new());
+        let tls = TlsConfig::read(section.section("tls"));
+        if tls.is_none() && !implicit.is_empty() {
+            section.error("implicit_tls_listen", "needs tls.mode = \"optional\" or \"required\"");
+        }
+        let addresses = |listen: Vec<Listen>| listen.into_iter().map(|address| address.0).collect();
         let config = Self {
-            listen: listen.into_iter().map(|address| address.0).collect(),
+            listen: addresses(listen),
+            implicit_tls_listen: addresses(implicit),
+            tls,
             passive_ports: section.field("passive_ports", PassivePorts::default()),
             passive_host: section.field("passive_host", PassiveHost::default()),
             passive_host_overrides: passive_host_overrides(&mut section),

@@ -16,6 +16,7 @@ mod permissions;
 mod secret;
 mod section;
 mod stores;
+mod tls;
 mod transfer;
 mod unserved;
 mod users;
@@ -36,6 +37,7 @@ pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
+pub use tls::{TlsConfig, TlsNeed, TlsVersion};
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 

@@ -135,6 +135,12 @@ impl LineReader {
         self.queued >= LONGEST_QUEUE
     }
 
+    /// From now on lines come from `incoming`. What has been read and what waits is dropped: it came in the clear,
+    /// where anybody could have put it.
+    pub(super) fn secure(&mut self, incoming: Incoming) {
+        *self = Self::new(incoming);
+    }
+
     /// The connection, without what has been read.
     pub(super) fn into_incoming(self) -> Incoming {
         self.incoming
@@ -246,7 +252,7 @@ mod tests {
             client.write_all(&input).await.ok();
         });
         let (stream, _) = listener.accept().await.expect("accept");
-        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
+        let mut reader = LineReader::new(socket::clear(&socket::prepare(stream).expect("socket")).0);
         let mut lines = Vec::new();
         loop {
             let line = reader.next().await.expect("read");
@@ -295,7 +301,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let mut client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
         let (stream, _) = listener.accept().await.expect("accept");
-        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
+        let mut reader = LineReader::new(socket::clear(&socket::prepare(stream).expect("socket")).0);
         client.write_all(b"NOOP\r\nPWD\r\n").await.expect("write");
         let early = reader.arrive().await.expect("read");
         reader.queue(early);

@@ -106,6 +106,9 @@ pub(super) enum Local {
     Rang,
     /// Of a file, told without further words.
     Checksum(Algorithm),
+    Auth,
+    Pbsz,
+    Prot,
 }
 
 impl Verb {
@@ -173,8 +176,9 @@ impl Feature {
     }
 }
 
-const NO_TLS: &str = "TLS is not available";
-const NO_TLS_YET: &str = "AUTH comes first";
+const TLS_ONLY: &str = "TLS protects whole connections, not commands";
+const STAYS: &str = "A control connection stays encrypted";
+const NO_DATA: &str = "AUTH TLS needs no data";
 const NOT_HERE: &str = "Command not implemented";
 
 use Argument::{Listing, OptionalPath, OptionalText, Path, Raw, Status, Text};
@@ -236,14 +240,14 @@ pub(super) static VERBS: &[Verb] = &[
     feature(FactList, verb("MLST", OptionalPath, LoggedIn, Forward(Operation::Mlst))),
     verb("MLSD", OptionalPath, LoggedIn, Transfer(Operation::Mlsd)),
     // RFC 2228 and RFC 4217: section 4 for AUTH, sections 8 and 9 for the order of the others.
-    verb("AUTH", OptionalText, Always, Refused(502, NO_TLS)),
-    verb("PBSZ", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("PROT", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("CCC", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("ADAT", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("MIC", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("CONF", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("ENC", OptionalText, Always, Refused(533, NO_TLS)),
+    feature(Line("AUTH TLS"), verb("AUTH", Text, Always, Own(Local::Auth))),
+    feature(Line("PBSZ"), verb("PBSZ", Text, Always, Own(Local::Pbsz))),
+    feature(Line("PROT"), verb("PROT", Text, Always, Own(Local::Prot))),
+    verb("CCC", OptionalText, Always, Refused(533, STAYS)),
+    verb("ADAT", OptionalText, Always, Refused(503, NO_DATA)),
+    verb("MIC", OptionalText, Always, Refused(533, TLS_ONLY)),
+    verb("CONF", OptionalText, Always, Refused(533, TLS_ONLY)),
+    verb("ENC", OptionalText, Always, Refused(533, TLS_ONLY)),
     // draft-ietf-ftpext2-hash and draft-bryan-ftp-range. RANG is not in FEAT, because it is served for HASH only.
     feature(Hashes, verb("HASH", Path, LoggedIn, Own(Local::Hash))),
     verb("RANG", Text, LoggedIn, Own(Local::Rang)),

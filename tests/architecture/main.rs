@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["hashes"],
     &["config"],
     &["logging", "metrics", "net", "shutdown", "workers"],
-    &["data", "digest", "facts", "path", "reply", "user"],
+    &["data", "digest", "facts", "path", "reply", "tls", "user"],
     &["session"],
     &["sessions"],
     &["auth"],
@@ -51,12 +51,15 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object_store", &["storage"]),
     ("password_auth", &["hashes"]),
     ("prometheus", &["metrics"]),
-    ("rustls", &[]),
+    ("rcgen", &["tls"]),
+    ("rustls", &["tls"]),
     ("tokio::net", &["net", "control", "edge", "http", "app"]),
+    ("tokio_rustls", &["tls"]),
     ("toml", &["config"]),
     ("tracing_subscriber", &["logging"]),
     ("unftp_core", &["control", "storage"]),
     ("unftp_sbe_gcs", &["storage"]),
+    ("x509_parser", &["tls"]),
 ];
 
 /// A file has one idea; a longer one has two.

@@ -30,4 +30,7 @@ mod passwords;
 mod pipeline;
 mod resume;
 mod shutdown;
+mod tls;
+mod tls_data;
+mod tls_files;
 mod transfer;

@@ -6,7 +6,6 @@ use super::passive::protocol;
 use super::state::Client;
 use crate::edge::data::{Route, Target};
 use crate::edge::host_port::{self, Unusable};
-use crate::edge::verb::{Local, Service, Verb};
 use crate::reply::Reply;
 
 /// Well-known services listen below this port, at the client's own address as well (RFC 2577 section 3).
@@ -28,16 +27,6 @@ impl Client {
                 Reply::new(522, format!("Network protocol not supported, use ({})", protocol(ours)))
             }
             Err(Unusable::Syntax) => Reply::new(501, "Syntax: EPRT |1 or 2|address|port|"),
-        }
-    }
-
-    /// Who serves `verb` as the gateway is configured.
-    pub(super) fn service(&self, verb: &Verb) -> Service {
-        match verb.service {
-            Service::Own(Local::Port | Local::Eprt) if !self.edge.config.active_mode => {
-                Service::Refused(502, "Active mode is disabled, use PASV or EPSV")
-            }
-            service => service,
         }
     }
 

@@ -60,8 +60,11 @@ impl Client {
             Local::Epsv => self.epsv(argument),
             Local::Port => self.port(argument),
             Local::Eprt => self.eprt(argument),
+            Local::Pbsz => self.pbsz(argument),
+            Local::Prot => self.prot(argument),
             Local::User
             | Local::Pass
+            | Local::Auth
             | Local::Cdup
             | Local::Rein
             | Local::Quit

@@ -100,6 +100,10 @@ impl Client {
         if next.range.is_some() {
             return self.refuse(&Reply::new(504, "RANG is served for HASH only, use REST")).await;
         }
+        let tls = match self.data_tls(operation) {
+            Ok(tls) => tls,
+            Err(reply) => return self.refuse(&reply).await,
+        };
         let Some(route) = self.route.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
@@ -115,7 +119,7 @@ impl Client {
             announced,
         };
         let (tell, told) = oneshot::channel();
-        let opener = Box::new(Opener { route, terms, opened: tell });
+        let opener = Box::new(Opener { route, tls, terms, opened: tell });
         pending.transfer = Some(Transfer { offset: next.restart, argument: argument.to_owned(), opener });
         let running = Running::command(&pending)
             .announcing(told, Reply::new(150, announcement))

@@ -12,10 +12,13 @@ use crate::edge::data::{LineEnds, Route};
 use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
-use crate::edge::socket::{Incoming, Outgoing};
+use crate::edge::socket::{self, Outgoing};
+use crate::edge::tcp::Tcp;
+use crate::metrics::CountedSession;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::session::Session;
+use crate::tls;
 
 /// One client: its control connection and what it has set.
 pub(super) struct Client {
@@ -23,6 +26,10 @@ pub(super) struct Client {
     pub(super) session: Arc<Session>,
     /// The thread that the session runs on.
     pub(super) worker: usize,
+    /// What `outgoing` and `lines` run over.
+    pub(super) socket: Tcp,
+    pub(super) security: Security,
+    pub(super) counted: CountedSession,
     pub(super) outgoing: Outgoing,
     pub(super) lines: LineReader,
     pub(super) presence: Presence,
@@ -47,6 +54,26 @@ pub(super) enum Login {
     Named,
     /// The session is a user's.
     Done,
+}
+
+/// How the control connection is protected.
+#[derive(Debug)]
+pub(super) enum Security {
+    Clear,
+    Secure { tls: tls::Session, data: Protection },
+}
+
+/// What a client has asked for on its data connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Nothing yet, which is none.
+    Unasked,
+    /// PBSZ, which has to come before PROT.
+    Sized,
+    /// PROT C.
+    Clear,
+    /// PROT P.
+    Private,
 }
 
 /// Whether the session goes on.
@@ -106,14 +133,19 @@ impl Default for Settings {
 impl Client {
     pub(super) fn new(
         edge: Arc<Edge>,
-        (incoming, outgoing): (Incoming, Outgoing),
+        socket: Tcp,
         session: Arc<Session>,
         worker: usize,
+        counted: CountedSession,
     ) -> Self {
+        let (incoming, outgoing) = socket::clear(&socket);
         Self {
             edge,
             session,
             worker,
+            socket,
+            security: Security::Clear,
+            counted,
             outgoing,
             lines: LineReader::new(incoming),
             presence: Presence::default(),

@@ -8,6 +8,7 @@ mod passive;
 mod plain;
 mod route;
 mod terms;
+mod wire;
 
 pub(super) use active::Target;
 pub(super) use opener::Opener;

@@ -211,6 +211,11 @@ impl Gateway {
         found.expect("waited for it")
     }
 
+    /// Where control connections begin with TLS, if the configuration has such a place.
+    pub(crate) fn ftps(&self) -> SocketAddr {
+        self.listening("ftps listening")
+    }
+
     /// A control connection, greeted.
     pub(crate) fn connect(&self) -> Raw {
         Raw::connect(self.ftp, None)
@@ -310,6 +315,11 @@ impl Gateway {
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("our own child");
+    }
+
+    /// The process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.id
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
