@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::auth::Auth;
 use crate::config::{Config, ConfigErrors, Reload};
 use crate::control::Front;
-use crate::edge::{self, Edge, PassivePool};
+use crate::edge::{self, Edge, Entrance, PassivePool};
 use crate::http::{self, Health};
 use crate::metrics::Metrics;
 use crate::net;
@@ -21,6 +21,7 @@ use crate::session::Activity;
 use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
 use crate::storage::{self, Budget, Stores};
+use crate::tls::{self, Tls};
 use crate::workers::Workers;
 
 /// How long aborted transfers have to leave nothing behind.
@@ -28,9 +29,12 @@ const CLEAN_UP: Duration = Duration::from_secs(20);
 /// The same after a second signal: whoever sends it does not want to wait.
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
 
-/// Finds what parsing alone cannot: options that a store does not have.
+/// Finds what parsing alone cannot: options that a store does not have, certificates that cannot be used.
 pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
-    let errors = storage::check(&config.stores);
+    let mut errors = storage::check(&config.stores);
+    if let Some(Err(ConfigErrors(mistakes))) = config.ftp.tls.as_ref().map(tls::check) {
+        errors.extend(mistakes);
+    }
     if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
 }
 
@@ -95,17 +99,25 @@ impl App {
             .map_err(ConfigErrors)
             .context("cannot use the stores")?;
         let auth = Arc::new(Auth::new(&config.users));
-        let reloader = Reloader::watch(Arc::clone(&auth), reload).await;
+        let tls = config.ftp.tls.clone().map(|tls| Tls::load(tls, Arc::clone(&metrics)));
+        let tls = tls.transpose().context("cannot use the certificate")?.map(Arc::new);
+        let reloader = Reloader::watch(Arc::clone(&auth), tls.clone(), reload).await;
         let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
         let workers = Arc::new(Workers::start().context("cannot start threads")?);
 
         let web = net::bind(config.http.listen)
             .with_context(|| format!("cannot listen on {}", config.http.listen))?;
         let mut control = Vec::new();
-        for &address in &config.ftp.listen {
-            control.push(net::bind(address).with_context(|| format!("cannot listen on {address}"))?);
+        let entrances =
+            [(Entrance::Clear, &config.ftp.listen), (Entrance::ImplicitTls, &config.ftp.implicit_tls_listen)];
+        for (entrance, addresses) in entrances {
+            for &address in addresses {
+                let listener = net::bind(address).with_context(|| format!("cannot listen on {address}"))?;
+                control.push((entrance, listener));
+            }
         }
-        let passive = PassivePool::bind(&config.ftp, &config.ftp.listen, &workers, &metrics, &shutdown)
+        let addresses = [&config.ftp.listen[..], &config.ftp.implicit_tls_listen].concat();
+        let passive = PassivePool::bind(&config.ftp, &addresses, &workers, &metrics, &shutdown)
             .context("cannot listen on any port of ftp.passive_ports")?;
 
         let health = Health::watch(&stores, &shutdown);
@@ -123,10 +135,14 @@ impl App {
         }
         let drain_timeout = config.ftp.drain_timeout;
         let front = Front::new(auth, stores, metrics, shutdown.clone()).context("cannot use loopback")?;
-        let edge = Arc::new(Edge::new(config.ftp, front, passive, sessions.clone(), workers));
-        for listener in control {
-            announce("ftp", &listener);
-            shutdown.spawn_service("ftp listener", edge::serve(Arc::clone(&edge), listener));
+        let edge = Arc::new(Edge::new(config.ftp, tls, front, passive, sessions.clone(), workers));
+        for (entrance, listener) in control {
+            let name = match entrance {
+                Entrance::Clear => "ftp",
+                Entrance::ImplicitTls => "ftps",
+            };
+            announce(name, &listener);
+            shutdown.spawn_service("ftp listener", edge::serve(Arc::clone(&edge), listener, entrance));
         }
         Ok(Self { shutdown, sessions, reloader, drain_timeout })
     }
@@ -138,7 +154,7 @@ impl App {
                 asked = signals.next() => match asked {
                     Asked::Stop => break,
                     Asked::Reload => {
-                        tracing::info!("reloading users");
+                        tracing::info!("reloading users and certificate");
                         self.reloader.reload().await;
                     }
                 },

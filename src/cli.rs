@@ -2,16 +2,20 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{BufRead, IsTerminal, stdin};
+use std::fs::OpenOptions;
+use std::io::{BufRead, IsTerminal, Write as _, stdin};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{self, ConfigErrors, Loaded, Origin};
 use crate::hashes::PasswordHash;
+use crate::tls::SelfSigned;
 use crate::{app, logging};
 
 /// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
@@ -31,7 +35,7 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// Run the gateway (the default)
     Serve,
@@ -39,6 +43,18 @@ enum Command {
     Check,
     /// Read a password from standard input and print its hash for `password_hash`
     HashPassword,
+    /// Make a first certificate for TLS: tls.crt and tls.key
+    SelfSigned {
+        /// A DNS name or address by which clients connect; may be given several times
+        #[arg(long = "host", value_name = "NAME", default_value = "localhost")]
+        hosts: Vec<String>,
+        /// How long it is valid
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: u32,
+        /// Where the two files are put; none of them may be there
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -62,6 +78,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve => serve(file),
         Command::Check => check(file),
         Command::HashPassword => hash_password(),
+        Command::SelfSigned { hosts, days, folder } => match self_signed(&hosts, days, &folder) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(format!("{error:#}")),
+        },
     }
 }
 
@@ -157,6 +177,22 @@ fn hash_password() -> ExitCode {
         }
         Err(error) => refuse(format!("{error:#}")),
     }
+}
+
+fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<()> {
+    let made = SelfSigned::new(hosts, days)?;
+    // The key is for its owner alone.
+    for (name, mode, content) in
+        [("tls.key", 0o600, &made.private_key), ("tls.crt", 0o644, &made.certificate)]
+    {
+        let path = folder.join(name);
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(mode).open(&path);
+        let written = opened.and_then(|mut file| file.write_all(content.as_bytes()));
+        written.with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
 }
 
 /// A password from a terminal, typed twice and not shown, or one line from a pipe.

@@ -37,6 +37,9 @@ pub enum DataError {
     /// It was never opened.
     #[error("cannot open data connection: {0}")]
     NotOpened(&'static str),
+    /// It was opened, but not encrypted as it has to be.
+    #[error("cannot secure data connection: {0}")]
+    NotSecured(&'static str),
     /// It broke.
     #[error("data connection lost")]
     Lost(#[source] std::io::Error),

@@ -16,9 +16,11 @@ pub mod shutdown;
 mod workers;
 
 pub mod data;
+mod digest;
 mod facts;
 pub mod path;
 mod reply;
+mod tls;
 pub mod user;
 
 mod session;

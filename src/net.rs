@@ -1,15 +1,18 @@
-//! What every listener needs, whoever it serves.
+//! What sockets need, whoever they serve.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 /// After a failed accept, which is mostly a lack of file descriptors: time for sessions to end.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: i32 = 1024;
+/// A connection on which nothing moves is asked after this long whether its other end is still there, and then again.
+const KEEPALIVE: Duration = Duration::from_mins(1);
+const KEEPALIVE_AGAIN: Duration = Duration::from_secs(15);
 
 /// Listens on `address`. An IPv6 address takes no IPv4 connections, so that both can be listed.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -25,6 +28,15 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Ends `stream` when its other end has given no sign of life for `patience`, whether something was to be sent to it or
+/// not: a client that vanished without a word must not hold its session for ever.
+pub(crate) fn watch(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_AGAIN))?;
+    // This bounds the probes as well, and takes the place of their number.
+    socket.set_tcp_user_timeout(Some(patience))
+}
+
 /// The same connection, woken on the thread that calls this instead of the one that accepted it.
 pub(crate) fn rehome(stream: TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream.into_std()?)
@@ -38,4 +50,21 @@ pub(crate) fn rehome_listener(listener: TcpListener) -> io::Result<TcpListener> 
 /// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_watched_connection_is_asked_for_signs_of_life() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connect");
+        watch(&stream, Duration::from_secs(90)).expect("a live socket");
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().expect("a live socket"));
+        assert_eq!(socket.tcp_keepalive_time().expect("a live socket"), KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().expect("a live socket"), KEEPALIVE_AGAIN);
+        assert_eq!(socket.tcp_user_timeout().expect("a live socket"), Some(Duration::from_secs(90)));
+    }
 }

@@ -1,4 +1,4 @@
-//! Reading again, while the process runs, what may change: the users.
+//! Reading again, while the process runs, what may change: the users and the certificate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,45 +8,59 @@ use tokio::time::sleep;
 
 use crate::auth::Auth;
 use crate::config::{ConfigErrors, Reload};
+use crate::tls::Tls;
 
-/// How often the users file is looked at. Polling sees every way in which Kubernetes and editors replace a file.
+/// How often the files are looked at. Polling sees every way in which Kubernetes and editors replace a file.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// The users, and where they come from.
+/// The users and the certificate, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     auth: Arc<Auth>,
+    tls: Option<Arc<Tls>>,
     source: Arc<Reload>,
     /// What the users file held when it was last looked at.
     seen: Option<Vec<u8>>,
 }
 
 impl Reloader {
-    /// Watches the file that `source` names, if it names one.
-    pub(crate) async fn watch(auth: Arc<Auth>, source: Reload) -> Self {
-        let mut reloader = Self { auth, source: Arc::new(source), seen: None };
+    /// Watches the file that `source` names, if it names one, and those of `tls`.
+    pub(crate) async fn watch(auth: Arc<Auth>, tls: Option<Arc<Tls>>, source: Reload) -> Self {
+        let mut reloader = Self { auth, tls, source: Arc::new(source), seen: None };
         reloader.seen = reloader.file_content().await;
         reloader
     }
 
-    /// Reloads the users when their file has changed. Runs until it is dropped, which loses nothing.
+    /// Reloads what has changed. Runs until it is dropped, which loses nothing.
     pub(crate) async fn follow(&mut self) {
-        if self.source.users_file().is_none() {
-            return std::future::pending().await;
-        }
         loop {
             sleep(PERIOD).await;
+            self.on_certificate(Tls::reload_if_changed).await;
             let now = self.file_content().await;
             if now != self.seen {
                 tracing::info!("users file changed");
-                self.reload().await;
+                self.reload_users().await;
                 self.seen = now;
             }
         }
     }
 
-    /// Reads the users again; with errors, those that are in force stay.
+    /// Reads everything again; of what has errors, the old stays in force.
     pub(crate) async fn reload(&self) {
+        self.on_certificate(Tls::reload).await;
+        self.reload_users().await;
+    }
+
+    /// Off the async threads: a mounted file may come over a network.
+    async fn on_certificate(&self, work: fn(&Tls)) {
+        if let Some(tls) = self.tls.clone()
+            && let Err(error) = tokio::task::spawn_blocking(move || work(&tls)).await
+        {
+            tracing::error!(%error, "certificate not reloaded, the old one stays");
+        }
+    }
+
+    async fn reload_users(&self) {
         let (auth, source) = (Arc::clone(&self.auth), Arc::clone(&self.source));
         let reloading = tokio::task::spawn_blocking(move || {
             let users = source.users()?;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tracing::Span;
 
 use crate::data::{Abort, OpenData};
+use crate::digest::Algorithm;
 use crate::facts::Facts;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
@@ -123,6 +124,7 @@ pub(crate) enum Operation {
     Mdtm,
     Mlst,
     Stat,
+    Hash,
     Stor,
     Appe,
     Retr,
@@ -145,6 +147,7 @@ impl Operation {
             Self::Mdtm => "MDTM",
             Self::Mlst => "MLST",
             Self::Stat => "STAT",
+            Self::Hash => "HASH",
             Self::Stor => "STOR",
             Self::Appe => "APPE",
             Self::Retr => "RETR",
@@ -205,7 +208,8 @@ impl Operation {
             | Self::Size
             | Self::Mdtm
             | Self::Mlst
-            | Self::Stat => Work::Names,
+            | Self::Stat
+            | Self::Hash => Work::Names,
         }
     }
 }
@@ -238,6 +242,8 @@ pub(crate) struct Pending {
     pub abort: Abort,
     /// Bytes of the file that have crossed the data connection.
     pub moved: Arc<AtomicU64>,
+    /// Which checksum, for HASH.
+    pub checksum: Option<Checksum>,
     /// For what needs a data connection.
     pub transfer: Option<Transfer>,
 }
@@ -245,12 +251,40 @@ pub(crate) struct Pending {
 impl Pending {
     /// A command without a data connection.
     pub(crate) fn new(operation: Operation, path: VirtualPath) -> Self {
-        Self { operation, path, from: None, abort: Abort::new(), moved: Arc::default(), transfer: None }
+        Self {
+            operation,
+            path,
+            from: None,
+            abort: Abort::new(),
+            moved: Arc::default(),
+            checksum: None,
+            transfer: None,
+        }
     }
 
     fn activity(&self) -> Activity {
         Activity { operation: self.operation, path: self.path.clone(), moved: Arc::clone(&self.moved) }
     }
+}
+
+/// A checksum that a client wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checksum {
+    pub algorithm: Algorithm,
+    /// The first byte that counts.
+    pub from: u64,
+    /// The byte after the last one that counts; none is the end of the file.
+    pub to: Option<u64>,
+    pub reply: ChecksumReply,
+}
+
+/// How a client is told a checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChecksumReply {
+    /// 213 with the algorithm, the bytes and the path (draft-ietf-ftpext2-hash).
+    Named,
+    /// 250 and nothing else, as for XCRC and its like.
+    Plain,
 }
 
 /// The part of a command that concerns its data connection.

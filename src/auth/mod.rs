@@ -1,5 +1,6 @@
 //! Who may log in: verifies a name and a password, and says nothing that helps a guesser.
 
+mod lockout;
 mod password;
 mod users;
 
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::config::UserConfig;
 use crate::user::User;
 
+use lockout::Lockout;
 use users::{Account, Found, Users};
 
 /// Longer than the slowest sensible hash by far; what takes longer is a queue that does not move.
@@ -27,6 +29,7 @@ pub(crate) struct Auth {
     /// One permit a core. Argon2 takes 19 MiB and a whole core for tens of milliseconds: hundreds of logins at
     /// once would take gigabytes and finish no sooner, and the blocking pool's own bound is 512 threads.
     slots: Arc<Semaphore>,
+    lockout: Lockout,
 }
 
 /// Why a login failed.
@@ -35,6 +38,9 @@ pub(crate) enum LoginError {
     /// The name is unknown or the password is wrong; which of them is not told, not even by the time taken.
     #[error("wrong name or password")]
     BadCredentials,
+    /// The name or the address has failed too often lately. Whether the password is right is not told.
+    #[error("locked out after too many failures")]
+    LockedOut,
     /// Name and password are right, but the user may not log in from this address.
     #[error("login from this address is not allowed")]
     Denied,
@@ -48,7 +54,11 @@ impl Auth {
     /// read any more is logged and cannot log in.
     pub(crate) fn new(users: &[UserConfig]) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self { users: ArcSwap::from_pointee(Users::new(users)), slots: Arc::new(Semaphore::new(cores)) }
+        Self {
+            users: ArcSwap::from_pointee(Users::new(users)),
+            slots: Arc::new(Semaphore::new(cores)),
+            lockout: Lockout::new(),
+        }
     }
 
     /// Replaces all users at once, and reads their password files (blocking). Logins that have begun are judged
@@ -57,13 +67,30 @@ impl Auth {
         self.users.store(Arc::new(self.users.load().replaced_by(users)));
     }
 
-    /// The user, when name and password are right and `peer` may use the name. Takes at most 30 seconds.
+    /// The user, when name and password are right and `peer` may use the name. Takes at most 31 seconds; failing takes
+    /// longer each time.
     pub(crate) async fn login(
         &self,
         name: &str,
         password: SecretString,
         peer: IpAddr,
     ) -> Result<Arc<User>, LoginError> {
+        let attempt = self.lockout.attempt(name, peer);
+        if attempt.is_locked() {
+            return Err(LoginError::LockedOut);
+        }
+        let judged = self.judge(name, password, peer).await;
+        match judged {
+            // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
+            _ if attempt.is_locked() => return Err(LoginError::LockedOut),
+            Ok(_) => attempt.succeeded(),
+            Err(LoginError::BadCredentials) => tokio::time::sleep(attempt.failed()).await,
+            Err(LoginError::LockedOut | LoginError::Denied | LoginError::Unavailable) => {}
+        }
+        judged
+    }
+
+    async fn judge(&self, name: &str, password: SecretString, peer: IpAddr) -> Result<Arc<User>, LoginError> {
         let found = self.users.load().find(name);
         let (account, known) = match found {
             Found::Known(account) => (account, true),
@@ -126,7 +153,7 @@ mod tests {
         auth.login(name, password.into(), peer).await.map(|user| user.name.clone())
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn right_wrong_and_unknown() {
         let auth = Auth::new(&two_users());
         assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
@@ -135,7 +162,7 @@ mod tests {
     }
 
     /// An unknown name is verified against a real user's password, which must not open anything.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_decoys_password_opens_nothing() {
         let auth = Auth::new(&two_users());
         for name in ["nobody", "ACME", "", "acme "] {
@@ -162,6 +189,43 @@ mod tests {
         assert_eq!(login(&auth, "acme", "renewed", HOME).await, Ok("acme".to_owned()));
         assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::BadCredentials));
         assert_eq!(login(&auth, "other", "different", HOME).await, Err(LoginError::BadCredentials));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn known_and_unknown_names_are_locked_out_alike() {
+        let auth = Auth::new(&two_users());
+        let mut waited = Vec::new();
+        for (name, host) in [("acme", "10.1.1"), ("nobody", "10.1.2")] {
+            let begun = tokio::time::Instant::now();
+            for attempt in 0..20 {
+                let peer = format!("{host}.{attempt}");
+                assert_eq!(login(&auth, name, "wrong", &peer).await, Err(LoginError::BadCredentials));
+            }
+            waited.push(begun.elapsed());
+            for password in ["correct", "wrong"] {
+                let begun = tokio::time::Instant::now();
+                assert_eq!(login(&auth, name, password, HOME).await, Err(LoginError::LockedOut), "{name}");
+                assert_eq!(begun.elapsed(), Duration::ZERO);
+            }
+        }
+        assert_eq!(waited[0], waited[1]);
+        assert_eq!(login(&auth, "other", "different", HOME).await, Ok("other".to_owned()));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_guesses_at_once_are_no_more_than_one_by_one() {
+        let auth = Auth::new(&two_users());
+        let guesses = (0..100).map(|number| {
+            let password = if number == 99 { "correct".to_owned() } else { number.to_string() };
+            let auth = &auth;
+            async move { login(auth, "acme", &password, HOME).await }
+        });
+        let results = futures::future::join_all(guesses).await;
+        let judged = results.iter().filter(|&result| *result == Err(LoginError::BadCredentials)).count();
+        assert_eq!(judged, 10);
+        assert_eq!(results[99], Err(LoginError::LockedOut));
     }
 
     #[tokio::test(start_paused = true)]

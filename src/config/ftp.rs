@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::passive::{PassiveHost, PassivePorts};
+use super::passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 use super::section::Section;
+use super::tls::TlsConfig;
 use super::unserved;
 use super::value::{Listen, timeout};
 
@@ -15,10 +16,20 @@ use super::value::{Listen, timeout};
 pub struct FtpConfig {
     /// Addresses that control connections are accepted on; at least one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses that control connections are accepted on which begin with a TLS handshake. Only with `tls`.
+    pub implicit_tls_listen: Vec<SocketAddr>,
+    /// `[ftp.tls]`; none when it is off.
+    pub tls: Option<TlsConfig>,
     /// Ports that passive data connections are accepted on.
     pub passive_ports: PassivePorts,
     /// The address that PASV replies tell.
     pub passive_host: PassiveHost,
+    /// What PASV replies tell clients in certain networks instead; the first that holds counts.
+    pub passive_host_overrides: Vec<PassiveHostOverride>,
+    /// Whether PORT and EPRT are served.
+    pub active_mode: bool,
+    /// Where active data connections come from if it can be bound; 0 is any port.
+    pub active_source_port: u16,
     /// Whether a data connection must come from the control connection's address.
     pub data_peer_check: PeerCheck,
     /// What `TYPE A` does to a file's bytes.
@@ -63,8 +74,6 @@ pub enum PeerCheck {
 }
 
 /// What `TYPE A` does to a file's bytes.
-///
-/// Conversion is not done in this version: both settings transfer the bytes as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AsciiMode {
@@ -83,10 +92,21 @@ impl FtpConfig {
             if listen.is_empty() { Err("needs at least one address".to_owned()) } else { Ok(()) }
         };
         let listen = section.checked("listen", listen, some_address);
+        let implicit = section.field("implicit_tls_listen", Vec::<Listen>::new());
+        let tls = TlsConfig::read(section.section("tls"));
+        if tls.is_none() && !implicit.is_empty() {
+            section.error("implicit_tls_listen", "needs tls.mode = \"optional\" or \"required\"");
+        }
+        let addresses = |listen: Vec<Listen>| listen.into_iter().map(|address| address.0).collect();
         let config = Self {
-            listen: listen.into_iter().map(|address| address.0).collect(),
+            listen: addresses(listen),
+            implicit_tls_listen: addresses(implicit),
+            tls,
             passive_ports: section.field("passive_ports", PassivePorts::default()),
             passive_host: section.field("passive_host", PassiveHost::default()),
+            passive_host_overrides: passive_host_overrides(&mut section),
+            active_mode: section.field("active_mode", false),
+            active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
             ascii: section.field("ascii", AsciiMode::default()),
             login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),
@@ -100,6 +120,10 @@ impl FtpConfig {
         section.finish();
         config
     }
+}
+
+fn passive_host_overrides(section: &mut Section<'_>) -> Vec<PassiveHostOverride> {
+    section.sections("passive_host_overrides").into_iter().filter_map(PassiveHostOverride::read).collect()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that `Section::checked` asks for")]

@@ -16,6 +16,7 @@ mod permissions;
 mod secret;
 mod section;
 mod stores;
+mod tls;
 mod transfer;
 mod unserved;
 mod users;
@@ -32,10 +33,11 @@ pub use ftp::{AsciiMode, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
 pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
-pub use passive::{PassiveHost, PassivePorts};
+pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
+pub use tls::{TlsConfig, TlsNeed, TlsVersion};
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 
@@ -250,10 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn overrides_of_the_passive_host_are_whole() {
+        let text = |overrides: &str| format!("[ftp]\npassive_host_overrides = [{overrides}]\n{SMALLEST}");
+        let config = valid(&text("{ networks = ['10.0.0.0/8', '192.0.2.1'], host = 'auto' }"), &[]);
+        let [own] = &config.ftp.passive_host_overrides[..] else { panic!("one override") };
+        assert_eq!((own.networks.len(), &own.host), (2, &PassiveHost::Auto));
+        let wrong = "{ networks = [], host = '::1' }, { hosts = 'auto' }, { networks = 'x', host = 'auto' }";
+        let expected = [
+            "ftp.passive_host_overrides[0].host: `::1` is an IPv6 address, PASV can tell only IPv4 ones",
+            "ftp.passive_host_overrides[0].networks: needs at least one network",
+            "ftp.passive_host_overrides[1].networks: is required",
+            "ftp.passive_host_overrides[1].host: is required",
+            "ftp.passive_host_overrides[1].hosts: unknown key, did you mean `host`?",
+            "ftp.passive_host_overrides[2].networks: invalid type: string \"x\", expected a list",
+        ];
+        assert_eq!(mistakes(&text(wrong), &[]), expected);
+    }
+
+    #[test]
     fn a_mistake_in_the_environment_names_its_variable() {
         let environment = [
             ("BUCKETPORT_FTP__MAX_CONNECTIONS", "many"),
-            ("BUCKETPORT_FTP__ACTIVE_MODE", "true"),
+            ("BUCKETPORT_FTP__ACTIVE_MODE", "perhaps"),
             ("BUCKETPORT_SHOE__SIZE", "45"),
             ("BUCKETPORT_USERS__7__NAME", "x"),
             ("BUCKETPORT_FTP____X", "x"),
@@ -261,7 +281,7 @@ mod tests {
         let expected = [
             "BUCKETPORT_FTP____X: the name has an empty part",
             "BUCKETPORT_USERS__7__NAME: `users` has no element `7`",
-            "ftp.active_mode: active mode is not supported by this version (set by BUCKETPORT_FTP__ACTIVE_MODE)",
+            "ftp.active_mode: invalid type: string \"perhaps\", expected a boolean (set by BUCKETPORT_FTP__ACTIVE_MODE)",
             "ftp.max_connections: invalid type: string \"many\", expected a whole number (set by BUCKETPORT_FTP__MAX_CONNECTIONS)",
             "shoe: unknown key (set by BUCKETPORT_SHOE__SIZE)",
         ];

@@ -3,7 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
+use ipnet::IpNet;
 use serde::Deserialize;
+
+use super::section::Section;
+use super::value::Network;
 
 /// The ports that passive data connections use; never empty, never port 0.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -70,6 +74,28 @@ impl TryFrom<String> for PassiveHost {
             Err(_) if is_dns_name(&text) => Ok(Self::Name(text)),
             Err(_) => Err(format!("`{text}` is not \"auto\", an IPv4 address or a DNS name")),
         }
+    }
+}
+
+/// One of `[[ftp.passive_host_overrides]]`: the address that PASV replies tell clients in these networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassiveHostOverride {
+    /// Where the clients are; not empty.
+    pub networks: Vec<IpNet>,
+    /// What they are told.
+    pub host: PassiveHost,
+}
+
+impl PassiveHostOverride {
+    /// The override, unless it lacks something.
+    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+        let networks: Option<Vec<Network>> = section.required("networks");
+        let host = section.required("host");
+        if networks.as_ref().is_some_and(Vec::is_empty) {
+            section.error("networks", "needs at least one network");
+        }
+        section.finish();
+        Some(Self { networks: networks?.into_iter().map(|network| network.0).collect(), host: host? })
     }
 }
 

@@ -1,14 +1,12 @@
 //! Keys of `[ftp]` whose features this version does not serve.
 //!
 //! They are read and checked, and a value that would turn a feature on is a mistake: nobody shall believe that
-//! TLS is on when it is not.
-
-use std::path::PathBuf;
+//! something is on when it is not.
 
 use serde::Deserialize;
 
 use super::section::Section;
-use super::value::{Listen, Network};
+use super::value::Network;
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -17,31 +15,8 @@ enum ProxyProtocol {
     Required,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum TlsMode {
-    Off,
-    Optional,
-    Required,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-enum TlsVersion {
-    #[serde(rename = "1.2")]
-    Tls12,
-    #[serde(rename = "1.3")]
-    Tls13,
-}
-
-/// Takes the keys of the features that are not served out of `[ftp]`, `[ftp.tls]` included.
+/// Takes the keys of the features that are not served out of `[ftp]`.
 pub(super) fn read(ftp: &mut Section<'_>) {
-    if !ftp.field("implicit_tls_listen", Vec::<Listen>::new()).is_empty() {
-        refuse(ftp, "implicit_tls_listen", "implicit TLS");
-    }
-    if ftp.field("active_mode", false) {
-        refuse(ftp, "active_mode", "active mode");
-    }
-    ftp.field("active_source_port", 20_u16);
     if ftp.field("proxy_protocol", ProxyProtocol::Off) != ProxyProtocol::Off {
         refuse(ftp, "proxy_protocol", "the PROXY protocol");
     }
@@ -50,23 +25,6 @@ pub(super) fn read(ftp: &mut Section<'_>) {
     if !["utf-8", "utf8"].contains(&encoding.to_ascii_lowercase().as_str()) {
         refuse(ftp, "filename_encoding", "an encoding other than utf-8");
     }
-    read_tls(ftp.section("tls"));
-}
-
-fn read_tls(mut tls: Section<'_>) {
-    if tls.field("mode", TlsMode::Off) != TlsMode::Off {
-        refuse(&tls, "mode", "TLS");
-    }
-    tls.field("certificate", PathBuf::new());
-    tls.field("private_key", PathBuf::new());
-    tls.field("min_version", TlsVersion::Tls12);
-    if !tls.field("client_ca", String::new()).is_empty() {
-        refuse(&tls, "client_ca", "accepting client certificates");
-    }
-    if tls.field("require_session_reuse", false) {
-        refuse(&tls, "require_session_reuse", "requiring TLS session reuse");
-    }
-    tls.finish();
 }
 
 fn refuse(section: &Section<'_>, key: &str, feature: &str) {
@@ -89,14 +47,8 @@ mod tests {
     #[test]
     fn what_would_turn_a_feature_on_is_refused() {
         for (text, key) in [
-            ("implicit_tls_listen = [\"0.0.0.0:990\"]", "implicit_tls_listen"),
-            ("active_mode = true", "active_mode"),
             ("proxy_protocol = \"required\"", "proxy_protocol"),
             ("filename_encoding = \"gbk\"", "filename_encoding"),
-            ("tls.mode = \"optional\"", "tls.mode"),
-            ("tls.mode = \"required\"", "tls.mode"),
-            ("tls.client_ca = \"/ca.pem\"", "tls.client_ca"),
-            ("tls.require_session_reuse = true", "tls.require_session_reuse"),
         ] {
             let found = mistakes(text);
             assert_eq!(found.len(), 1, "{found:?}");
@@ -110,28 +62,11 @@ mod tests {
     #[test]
     fn values_that_turn_nothing_on_are_accepted_and_their_types_checked() {
         let off = r#"
-            implicit_tls_listen = []
-            active_mode = false
-            active_source_port = 20
             proxy_protocol = "off"
             proxy_trusted = ["10.0.0.0/8", "192.0.2.1"]
             filename_encoding = "UTF-8"
-            [tls]
-            mode = "off"
-            certificate = "/tls/tls.crt"
-            private_key = "/tls/tls.key"
-            min_version = "1.3"
-            client_ca = ""
-            require_session_reuse = false
         "#;
         assert_eq!(mistakes(off), [""; 0]);
-        assert_eq!(
-            mistakes("active_source_port = 70000\nproxy_trusted = [\"x\"]\ntls.min_version = \"1.1\"").len(),
-            3
-        );
-        assert_eq!(
-            mistakes("tls.certificat = \"x\""),
-            ["tls.certificat: unknown key, did you mean `certificate`?"]
-        );
+        assert_eq!(mistakes("proxy_trusted = [\"x\"]\nproxy_protocol = \"on\"").len(), 2);
     }
 }

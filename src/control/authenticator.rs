@@ -55,6 +55,10 @@ impl Authenticator for SessionAuthenticator {
             Err(error) => {
                 let (result, code, text) = match error {
                     LoginError::BadCredentials => (LoginResult::BadCredentials, 530, "Login incorrect"),
+                    // Transient, so that devices try again.
+                    LoginError::LockedOut => {
+                        (LoginResult::LockedOut, 421, "Too many failed logins, try again later")
+                    }
                     LoginError::Denied => (LoginResult::Denied, 530, "Not allowed from this address"),
                     LoginError::Unavailable => {
                         (LoginResult::Denied, 421, "Cannot check passwords now, try later")

@@ -10,7 +10,8 @@ use unftp_core::storage::{ErrorKind, Result};
 
 use super::authenticator::SessionUser;
 use super::command::{self, Backend, fenced};
-use super::listing::{self, Format};
+use super::digest;
+use super::listing::{self, About, Format};
 use super::metered::Metered;
 use crate::data::Abort;
 use crate::files::{self, Files, transfer_result};
@@ -61,6 +62,10 @@ impl Backend {
                 self.list(&pending, files, transfer, facts).await?
             }
             (Operation::Mlst, _) => self.describe(&pending, files).await?,
+            (Operation::Hash, _) => {
+                let wanted = pending.checksum.ok_or(ErrorKind::LocalError)?;
+                self.run(pending.operation, digest::reply(files, &pending, wanted)).await?
+            }
             (
                 Operation::Stor
                 | Operation::Appe
@@ -97,7 +102,7 @@ impl Backend {
         let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
         self.move_file(pending, files, direction, async |abort: &Abort, bytes| {
             let plan = abort.unless_requested(files.plan_upload(&pending.path, mode)).await?;
-            let data = Metered::open(transfer.opener.open().await?, bytes);
+            let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })
         .await
@@ -106,7 +111,7 @@ impl Backend {
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
         self.move_file(pending, files, Direction::Download, async |abort: &Abort, bytes| {
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
-            let data = Metered::open(transfer.opener.open().await?, bytes);
+            let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })
         .await
@@ -178,7 +183,9 @@ impl Backend {
     async fn describe(&self, pending: &Pending, files: &Files) -> Result<Reply> {
         self.run(pending.operation, async {
             let entry = pending.abort.unless_requested(files.progress(&pending.path)).await?;
-            let facts = listing::described(&entry, self.session.facts(), pending.path.as_str());
+            let about = About::new(files, pending.path.parent(), &entry.name);
+            let path = pending.path.as_str();
+            let facts = listing::described(&entry, self.session.facts(), path, &about);
             // The facts stand on a line of their own that begins with a space.
             let lines = vec![format!("Listing {}", pending.path), format!(" {facts}"), "End".to_owned()];
             Ok(Reply::of_lines(250, lines))

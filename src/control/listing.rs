@@ -5,6 +5,7 @@ use std::fmt::Write;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::data::DataConnection;
+use crate::digest::{Algorithm, Hasher};
 use crate::facts::{Fact, Facts};
 use crate::files::{Error, Files, Result};
 use crate::path::VirtualPath;
@@ -32,6 +33,40 @@ pub(super) struct Selection {
     pattern: Option<glob::Pattern>,
     /// Stands before each name in NLST, so that the client can use the names as they are (RFC 1123 section 4.1.2.7).
     prefix: String,
+    about: About,
+}
+
+/// What facts say of an entry that it does not know itself.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    rights_of_file: String,
+    rights_of_directory: String,
+    /// The directory that the entries are in.
+    directory: VirtualPath,
+}
+
+impl About {
+    /// Of the entries of `directory`, one of which has this name.
+    pub(super) fn new(files: &Files, directory: VirtualPath, name: &str) -> Self {
+        Self {
+            rights_of_file: files.rights(name, EntryKind::File { size: 0 }),
+            rights_of_directory: files.rights(name, EntryKind::Directory),
+            directory,
+        }
+    }
+
+    fn rights(&self, entry: &Entry) -> &str {
+        if entry.is_directory() { &self.rights_of_directory } else { &self.rights_of_file }
+    }
+
+    /// Differs between any two paths of a home. Nothing has two paths, but what a link in a local folder leads to.
+    fn unique(&self, entry: &Entry) -> String {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(self.directory.as_str().trim_end_matches('/').as_bytes());
+        hasher.update(b"/");
+        hasher.update(entry.name.as_bytes());
+        hasher.finish()[..16].to_owned()
+    }
 }
 
 /// Dotfiles match a leading `*` as well: legacy clients use `*` to mean everything.
@@ -67,7 +102,8 @@ pub(super) async fn find(
         return Err(storage::Error::NotADirectory.into());
     }
     let names_directory = pattern.is_none() && !matches!(listed, Some(Listed::File(_)));
-    Ok((listed, Selection { format, pattern, prefix: prefix(argument, names_directory) }))
+    let about = About::new(files, path.clone(), "any");
+    Ok((listed, Selection { format, pattern, prefix: prefix(argument, names_directory), about }))
 }
 
 /// What NLST puts before names: the directory as the client wrote it.
@@ -94,7 +130,7 @@ impl Selection {
                 out.push_str(&self.prefix);
                 out.push_str(&entry.name);
             }
-            Format::Facts(selected) => out.push_str(&described(entry, selected, &entry.name)),
+            Format::Facts(selected) => out.push_str(&described(entry, selected, &entry.name, &self.about)),
         }
         out.push_str("\r\n");
     }
@@ -167,7 +203,7 @@ fn long(entry: &Entry, now: DateTime<Utc>, out: &mut String) {
 }
 
 /// An entry as MLST and MLSD show it (RFC 3659 section 7.2), without a line end.
-pub(super) fn described(entry: &Entry, selected: Facts, shown_as: &str) -> String {
+pub(super) fn described(entry: &Entry, selected: Facts, shown_as: &str, about: &About) -> String {
     let mut out = String::new();
     for fact in Fact::ALL.into_iter().filter(|&fact| selected.shows(fact)) {
         // Writing to a string cannot fail.
@@ -181,6 +217,11 @@ pub(super) fn described(entry: &Entry, selected: Facts, shown_as: &str) -> Strin
                 Some(time) => write!(out, "modify={};", time.format("%Y%m%d%H%M%S")),
                 None => Ok(()),
             },
+            (Fact::Perm, _) => write!(out, "perm={};", about.rights(entry)),
+            (Fact::Unique, _) => write!(out, "unique={};", about.unique(entry)),
+            // As in LIST.
+            (Fact::UnixMode, EntryKind::Directory) => write!(out, "UNIX.mode=0755;"),
+            (Fact::UnixMode, EntryKind::File { .. }) => write!(out, "UNIX.mode=0644;"),
         };
     }
     out.push(' ');
@@ -203,7 +244,12 @@ mod tests {
         let modified = modified.map(|time| time.parse().expect("a time"));
         let entry = Entry { name: "a b".into(), kind, modified };
         let mut out = String::new();
-        Selection { format, pattern: None, prefix: String::new() }.write(&entry, now, &mut out);
+        let about = About {
+            rights_of_file: "adfrw".to_owned(),
+            rights_of_directory: "cdeflmp".to_owned(),
+            directory: VirtualPath::root(),
+        };
+        Selection { format, pattern: None, prefix: String::new(), about }.write(&entry, now, &mut out);
         out
     }
 
@@ -225,8 +271,14 @@ mod tests {
         );
         assert_eq!(line(Format::Names, file, recent), "a b\r\n");
         let facts = Format::Facts(Facts::default());
-        assert_eq!(line(facts, file, recent), "type=file;size=2052;modify=20260203040506; a b\r\n");
-        assert_eq!(line(facts, EntryKind::Directory, None), "type=dir;modify=19700101000000; a b\r\n");
+        assert_eq!(
+            line(facts, file, recent),
+            "type=file;size=2052;modify=20260203040506;perm=adfrw; a b\r\n"
+        );
+        assert_eq!(
+            line(facts, EntryKind::Directory, None),
+            "type=dir;modify=19700101000000;perm=cdeflmp; a b\r\n"
+        );
         let size = Format::Facts(Facts::named_in("size;"));
         assert_eq!(line(size, file, recent), "size=2052; a b\r\n");
         assert_eq!(line(size, EntryKind::Directory, None), " a b\r\n");

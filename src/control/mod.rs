@@ -7,6 +7,7 @@
 mod authenticator;
 mod backend;
 mod command;
+mod digest;
 mod front;
 mod handler;
 mod listing;
@@ -75,6 +76,7 @@ impl Control {
             | Operation::Mdtm
             | Operation::Stat => command::argument(operation, &path),
             Operation::Mlst
+            | Operation::Hash
             | Operation::Stor
             | Operation::Appe
             | Operation::Retr

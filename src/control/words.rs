@@ -26,6 +26,7 @@ pub(super) fn of(operation: Operation, path: &VirtualPath, reply: Reply, stated:
         Operation::Size
         | Operation::Mdtm
         | Operation::Mlst
+        | Operation::Hash
         | Operation::Stor
         | Operation::Appe
         | Operation::Retr

@@ -28,7 +28,11 @@ impl Command {
         let argument = match verb.argument {
             Argument::None => "",
             Argument::Listing => without_options(argument),
-            Argument::Path | Argument::OptionalPath | Argument::Secret => argument,
+            Argument::Status => match without_options(argument) {
+                "" if !argument.is_empty() => ".",
+                path => path,
+            },
+            Argument::Path | Argument::OptionalPath | Argument::Raw => argument,
             Argument::Text | Argument::OptionalText => argument.trim(),
         };
         if argument.is_empty() && matches!(verb.argument, Argument::Path | Argument::Text) {
@@ -63,6 +67,9 @@ mod tests {
             ("LIST -la", "LIST", ""),
             ("LIST -a -l some dir", "LIST", "some dir"),
             ("NLST *.csv", "NLST", "*.csv"),
+            ("STAT -l", "STAT", "."),
+            ("STAT", "STAT", ""),
+            ("SITE MD5  x ", "SITE", "MD5  x "),
             ("TYPE  A N ", "TYPE", "A N"),
             ("PASS ", "PASS", ""),
             ("PASS  x ", "PASS", " x "),

@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 
 use tokio::time::sleep;
 
+use super::pace::Pace;
 use super::socket::Incoming;
 
 /// The longest command line in bytes, its end included.
@@ -47,6 +48,7 @@ pub(super) enum Line {
 #[derive(Debug)]
 pub(super) struct LineReader {
     incoming: Incoming,
+    pace: Pace,
     buffer: BytesMut,
     /// Bytes of the buffer that are known to hold no line end.
     searched: usize,
@@ -64,6 +66,7 @@ impl LineReader {
     pub(super) fn new(incoming: Incoming) -> Self {
         Self {
             incoming,
+            pace: Pace::new(),
             buffer: BytesMut::new(),
             searched: 0,
             dropped: None,
@@ -85,8 +88,10 @@ impl LineReader {
 
     /// The next line that arrives, past those that are queued. Dropping the future loses nothing.
     pub(super) async fn arrive(&mut self) -> io::Result<Line> {
+        self.pace.ready().await;
         loop {
             if let Some(line) = self.buffered() {
+                self.pace.take();
                 return Ok(line);
             }
             if self.ended {
@@ -128,6 +133,12 @@ impl LineReader {
     /// Whether no more lines may be queued.
     fn is_full(&self) -> bool {
         self.queued >= LONGEST_QUEUE
+    }
+
+    /// From now on lines come from `incoming`. What has been read and what waits is dropped: it came in the clear,
+    /// where anybody could have put it.
+    pub(super) fn secure(&mut self, incoming: Incoming) {
+        *self = Self::new(incoming);
     }
 
     /// The connection, without what has been read.
@@ -241,7 +252,7 @@ mod tests {
             client.write_all(&input).await.ok();
         });
         let (stream, _) = listener.accept().await.expect("accept");
-        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
+        let mut reader = LineReader::new(socket::clear(&socket::prepare(stream).expect("socket")).0);
         let mut lines = Vec::new();
         loop {
             let line = reader.next().await.expect("read");
@@ -290,7 +301,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let mut client = TcpStream::connect(listener.local_addr().expect("address")).await.expect("connect");
         let (stream, _) = listener.accept().await.expect("accept");
-        let mut reader = LineReader::new(socket::split(stream).expect("socket").0);
+        let mut reader = LineReader::new(socket::clear(&socket::prepare(stream).expect("socket")).0);
         client.write_all(b"NOOP\r\nPWD\r\n").await.expect("write");
         let early = reader.arrive().await.expect("read");
         reader.queue(early);

@@ -4,14 +4,19 @@
 mod client;
 mod command;
 mod data;
+mod entrance;
+mod host_port;
 mod line;
 mod listener;
+mod pace;
 mod presence;
 mod shared;
 mod socket;
+mod tcp;
 mod verb;
 
 pub(crate) use data::PassivePool;
+pub(crate) use entrance::Entrance;
 pub(crate) use listener::serve;
 pub(crate) use shared::Edge;
 pub(crate) use verb::names as verb_names;

@@ -6,12 +6,15 @@ use super::data::PassivePool;
 use crate::config::FtpConfig;
 use crate::control::Front;
 use crate::sessions::Sessions;
+use crate::tls::Tls;
 use crate::workers::Workers;
 
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(super) config: FtpConfig,
+    /// None where TLS is off.
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) front: Front,
     pub(super) passive: Arc<PassivePool>,
     pub(super) sessions: Sessions,
@@ -19,15 +22,16 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// An edge in front of `front` that offers the ports of `passive`, enters its sessions into `sessions` and runs
+    /// An edge in front of `front` that speaks `tls` and offers the ports of `passive`, enters its sessions into `sessions` and runs
     /// them on `workers`.
     pub(crate) fn new(
         config: FtpConfig,
+        tls: Option<Arc<Tls>>,
         front: Front,
         passive: Arc<PassivePool>,
         sessions: Sessions,
         workers: Arc<Workers>,
     ) -> Self {
-        Self { config, front, passive, sessions, workers }
+        Self { config, tls, front, passive, sessions, workers }
     }
 }

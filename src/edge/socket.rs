@@ -1,19 +1,22 @@
-//! The client's end of the control connection.
+//! The client's end of the control connection, in the clear or encrypted.
 
 use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncWriteExt, Interest};
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
+
+use super::tcp::Tcp;
+use crate::net;
+use crate::tls::Stream;
 
 /// A client that does not take a reply for this long is gone.
 const WRITE_DEADLINE: Duration = Duration::from_secs(30);
-/// Finds clients that vanished without a word during a long transfer.
-const KEEPALIVE: Duration = Duration::from_mins(1);
+/// A client that has given no sign of life for so long has vanished.
+const VANISHED: Duration = Duration::from_mins(2);
 /// How long, and for how many bytes, a connection that we end is read on, because closing it with bytes unread would
 /// be a reset that can overtake the last reply.
 const LINGER: Duration = Duration::from_secs(1);
@@ -21,57 +24,92 @@ const MOST_LINGERED: usize = 64 * 1024;
 
 /// What the client sends.
 #[derive(Debug)]
-pub(super) struct Incoming(OwnedReadHalf);
+pub(super) struct Incoming {
+    from: From,
+    socket: Tcp,
+}
+
+#[derive(Debug)]
+enum From {
+    Clear(Tcp),
+    Secure(ReadHalf<Stream<Tcp>>),
+}
 
 /// What the client is sent.
 #[derive(Debug)]
-pub(super) struct Outgoing(OwnedWriteHalf);
+pub(super) enum Outgoing {
+    /// As it is.
+    Clear(Tcp),
+    /// Encrypted.
+    Secure(WriteHalf<Stream<Tcp>>),
+}
 
 /// Prepares a control connection.
-pub(super) fn split(stream: TcpStream) -> io::Result<(Incoming, Outgoing)> {
+pub(super) fn prepare(stream: TcpStream) -> io::Result<Tcp> {
     stream.set_nodelay(true)?;
-    let socket = SockRef::from(&stream);
+    net::watch(&stream, VANISHED)?;
     // ABOR comes with its last byte marked urgent (RFC 959 section 4.1.3), which would be lost out of line.
-    socket.set_out_of_band_inline(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    let (read, write) = stream.into_split();
-    Ok((Incoming(read), Outgoing(write)))
+    SockRef::from(&stream).set_out_of_band_inline(true)?;
+    Ok(Tcp::new(stream))
+}
+
+/// Both directions of a connection in the clear.
+pub(super) fn clear(socket: &Tcp) -> (Incoming, Outgoing) {
+    let incoming = Incoming { from: From::Clear(socket.clone()), socket: socket.clone() };
+    (incoming, Outgoing::Clear(socket.clone()))
+}
+
+/// Both directions of the encrypted connection that runs over `socket`.
+pub(super) fn secure(socket: &Tcp, stream: Stream<Tcp>) -> (Incoming, Outgoing) {
+    let (read, write) = tokio::io::split(stream);
+    let incoming = Incoming { from: From::Secure(read), socket: socket.clone() };
+    (incoming, Outgoing::Secure(write))
 }
 
 impl Incoming {
     /// Appends what has arrived; 0 is the end. Dropping the future loses nothing.
     pub(super) async fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
-        // A read stops short of a byte that was sent as urgent, and `AsyncRead` takes a short read for the sign that
-        // nothing more is there. Only this way it is tried until nothing is.
-        loop {
-            self.0.readable().await?;
-            match self.0.try_read_buf(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
+        match &mut self.from {
+            From::Clear(socket) => socket.read_buf(buffer).await,
+            From::Secure(stream) => match stream.read_buf(buffer).await {
+                // A line is whole by its own end. Many clients leave without the farewell of TLS.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                read => read,
+            },
         }
     }
-}
 
-impl Incoming {
     /// Whether the client has ended its side, whatever of it is still to be read. A failure is an end as well.
     pub(super) async fn is_ended(&self) -> bool {
-        self.0.ready(Interest::READABLE).await.map_or(true, tokio::io::Ready::is_read_closed)
+        self.socket.is_ended().await
     }
 }
 
 impl Outgoing {
     /// Sends all of `bytes`.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        timeout(WRITE_DEADLINE, self.0.write_all(bytes)).await?
+        let writing = async {
+            match self {
+                Self::Clear(socket) => socket.write_all(bytes).await,
+                Self::Secure(stream) => {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await
+                }
+            }
+        };
+        timeout(WRITE_DEADLINE, writing).await?
     }
 
     /// Ends the connection so that everything that was sent arrives.
     pub(super) async fn close(mut self, mut incoming: Incoming) {
-        if self.0.shutdown().await.is_err() {
-            return;
-        }
-        let reading = async {
+        let closing = async {
+            let ended = match &mut self {
+                Self::Clear(socket) => socket.shutdown().await,
+                Self::Secure(stream) => stream.shutdown().await,
+            };
+            if ended.is_err() {
+                return;
+            }
             let mut left = MOST_LINGERED;
             let mut buffer = BytesMut::with_capacity(1024);
             while let Ok(read @ 1..) = incoming.read(&mut buffer).await
@@ -82,6 +120,6 @@ impl Outgoing {
             }
         };
         // Late or early, the connection closes now.
-        let _ = timeout(LINGER, reading).await;
+        let _ = timeout(LINGER, closing).await;
     }
 }

@@ -1,5 +1,6 @@
 //! The verb table: the one place where a verb is added. FEAT, HELP and the metrics' labels come from it.
 
+use crate::digest::Algorithm;
 use crate::facts::{Fact, Facts};
 use crate::session::Operation;
 
@@ -21,6 +22,8 @@ pub(super) enum Feature {
     Line(&'static str),
     /// MLST with all facts, those that are selected marked (RFC 3659 section 7.8).
     Facts,
+    /// HASH with all algorithms, the one that is selected marked (draft-ietf-ftpext2-hash).
+    Hashes,
 }
 
 /// How the text after the verb is read.
@@ -38,8 +41,10 @@ pub(super) enum Argument {
     Text,
     /// Anything.
     OptionalText,
-    /// Anything, exactly as sent: a password may begin or end with a space.
-    Secret,
+    /// Like `Listing`, but options alone mean the working directory, since nothing at all means the session.
+    Status,
+    /// Anything, exactly as sent: a password, and a path after a word, may begin or end with a space.
+    Raw,
 }
 
 /// When a verb is answered.
@@ -79,6 +84,8 @@ pub(super) enum Local {
     Quit,
     Pasv,
     Epsv,
+    Port,
+    Eprt,
     Type,
     Stru,
     Mode,
@@ -93,6 +100,15 @@ pub(super) enum Local {
     Feat,
     Opts,
     Clnt,
+    Acct,
+    Site,
+    Hash,
+    Rang,
+    /// Of a file, told without further words.
+    Checksum(Algorithm),
+    Auth,
+    Pbsz,
+    Prot,
 }
 
 impl Verb {
@@ -110,9 +126,9 @@ impl Verb {
             Argument::None => "",
             Argument::Path => " <path>",
             Argument::OptionalPath => " [path]",
-            Argument::Listing => " [options] [path]",
+            Argument::Listing | Argument::Status => " [options] [path]",
             Argument::Text => " <argument>",
-            Argument::OptionalText | Argument::Secret => " [argument]",
+            Argument::OptionalText | Argument::Raw => " [argument]",
         };
         format!("{}{argument}", self.name)
     }
@@ -141,8 +157,8 @@ const fn feature(feature: Feature, mut verb: Verb) -> Verb {
 }
 
 impl Feature {
-    /// The line for a client that has selected these facts.
-    pub(super) fn line(self, facts: Facts) -> String {
+    /// The line for a client that has selected these facts and this algorithm.
+    pub(super) fn line(self, facts: Facts, hash: Algorithm) -> String {
         let mark = |fact: Fact| if facts.shows(fact) { "*" } else { "" };
         match self {
             Self::Line(line) => line.to_owned(),
@@ -150,17 +166,23 @@ impl Feature {
                 let facts = Fact::ALL.map(|fact| format!("{}{};", fact.name(), mark(fact)));
                 format!("MLST {}", facts.concat())
             }
+            Self::Hashes => {
+                let mark = |algorithm| if algorithm == hash { "*" } else { "" };
+                let names =
+                    Algorithm::ALL.map(|algorithm| format!("{}{}", algorithm.name(), mark(algorithm)));
+                format!("HASH {}", names.join(";"))
+            }
         }
     }
 }
 
-const NO_TLS: &str = "TLS is not available";
-const NO_TLS_YET: &str = "AUTH comes first";
-const NO_ACTIVE_MODE: &str = "Active mode is disabled, use PASV or EPSV";
+const TLS_ONLY: &str = "TLS protects whole connections, not commands";
+const STAYS: &str = "A control connection stays encrypted";
+const NO_DATA: &str = "AUTH TLS needs no data";
 const NOT_HERE: &str = "Command not implemented";
 
-use Argument::{Listing, OptionalPath, OptionalText, Path, Secret, Text};
-use Feature::{Facts as FactList, Line};
+use Argument::{Listing, OptionalPath, OptionalText, Path, Raw, Status, Text};
+use Feature::{Facts as FactList, Hashes, Line};
 use Service::{Forward, Own, Refused, Transfer};
 use When::{Always, AnyTime, LoggedIn, LoggedInAnyTime};
 
@@ -168,8 +190,8 @@ use When::{Always, AnyTime, LoggedIn, LoggedInAnyTime};
 pub(super) static VERBS: &[Verb] = &[
     // Access control, RFC 959 section 4.1.1.
     verb("USER", Text, Always, Own(Local::User)),
-    verb("PASS", Secret, Always, Own(Local::Pass)),
-    verb("ACCT", OptionalText, Always, Refused(502, NOT_HERE)),
+    verb("PASS", Raw, Always, Own(Local::Pass)),
+    verb("ACCT", OptionalText, Always, Own(Local::Acct)),
     verb("CWD", Path, LoggedIn, Forward(Operation::Cwd)),
     verb("XCWD", Path, LoggedIn, Forward(Operation::Cwd)),
     verb("CDUP", Argument::None, LoggedIn, Own(Local::Cdup)),
@@ -180,8 +202,8 @@ pub(super) static VERBS: &[Verb] = &[
     // Transfer parameters, RFC 959 section 4.1.2 and RFC 2428.
     verb("PASV", Argument::None, LoggedIn, Own(Local::Pasv)),
     feature(Line("EPSV"), verb("EPSV", OptionalText, LoggedIn, Own(Local::Epsv))),
-    verb("PORT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
-    verb("EPRT", OptionalText, LoggedIn, Refused(502, NO_ACTIVE_MODE)),
+    verb("PORT", OptionalText, LoggedIn, Own(Local::Port)),
+    feature(Line("EPRT"), verb("EPRT", OptionalText, LoggedIn, Own(Local::Eprt))),
     verb("TYPE", Text, LoggedIn, Own(Local::Type)),
     verb("STRU", Text, LoggedIn, Own(Local::Stru)),
     verb("MODE", Text, LoggedIn, Own(Local::Mode)),
@@ -204,9 +226,9 @@ pub(super) static VERBS: &[Verb] = &[
     verb("XPWD", Argument::None, LoggedInAnyTime, Own(Local::Pwd)),
     verb("LIST", Listing, LoggedIn, Transfer(Operation::List)),
     verb("NLST", Listing, LoggedIn, Transfer(Operation::Nlst)),
-    verb("SITE", OptionalText, LoggedIn, Refused(502, NOT_HERE)),
+    verb("SITE", Raw, LoggedIn, Own(Local::Site)),
     verb("SYST", Argument::None, AnyTime, Own(Local::Syst)),
-    verb("STAT", Listing, LoggedInAnyTime, Own(Local::Stat)),
+    verb("STAT", Status, LoggedInAnyTime, Own(Local::Stat)),
     verb("HELP", OptionalText, AnyTime, Own(Local::Help)),
     verb("NOOP", Argument::None, AnyTime, Own(Local::Noop)),
     // RFC 2389.
@@ -218,14 +240,34 @@ pub(super) static VERBS: &[Verb] = &[
     feature(FactList, verb("MLST", OptionalPath, LoggedIn, Forward(Operation::Mlst))),
     verb("MLSD", OptionalPath, LoggedIn, Transfer(Operation::Mlsd)),
     // RFC 2228 and RFC 4217: section 4 for AUTH, sections 8 and 9 for the order of the others.
-    verb("AUTH", OptionalText, Always, Refused(502, NO_TLS)),
-    verb("PBSZ", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("PROT", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("CCC", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("ADAT", OptionalText, Always, Refused(503, NO_TLS_YET)),
-    verb("MIC", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("CONF", OptionalText, Always, Refused(533, NO_TLS)),
-    verb("ENC", OptionalText, Always, Refused(533, NO_TLS)),
+    feature(Line("AUTH TLS"), verb("AUTH", Text, Always, Own(Local::Auth))),
+    feature(Line("PBSZ"), verb("PBSZ", Text, Always, Own(Local::Pbsz))),
+    feature(Line("PROT"), verb("PROT", Text, Always, Own(Local::Prot))),
+    verb("CCC", OptionalText, Always, Refused(533, STAYS)),
+    verb("ADAT", OptionalText, Always, Refused(503, NO_DATA)),
+    verb("MIC", OptionalText, Always, Refused(533, TLS_ONLY)),
+    verb("CONF", OptionalText, Always, Refused(533, TLS_ONLY)),
+    verb("ENC", OptionalText, Always, Refused(533, TLS_ONLY)),
+    // draft-ietf-ftpext2-hash and draft-bryan-ftp-range. RANG is not in FEAT, because it is served for HASH only.
+    feature(Hashes, verb("HASH", Path, LoggedIn, Own(Local::Hash))),
+    verb("RANG", Text, LoggedIn, Own(Local::Rang)),
+    feature(Line("XCRC"), verb("XCRC", Path, LoggedIn, Own(Local::Checksum(Algorithm::Crc32)))),
+    feature(Line("XMD5"), verb("XMD5", Path, LoggedIn, Own(Local::Checksum(Algorithm::Md5)))),
+    verb("XSHA", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha1))),
+    feature(Line("XSHA1"), verb("XSHA1", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha1)))),
+    feature(Line("XSHA256"), verb("XSHA256", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha256)))),
+    feature(Line("XSHA512"), verb("XSHA512", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha512)))),
+    // Known, so that the reply can say why: RFC 1639, RFC 2640 section 4.1, RFC 7151 section 3.1, draft-somers-ftp-mfxx
+    // and draft-peterson-streamlined-ftp-command-extensions.
+    verb("LPRT", OptionalText, LoggedIn, Refused(502, "Use EPSV or PASV")),
+    verb("LPSV", OptionalText, LoggedIn, Refused(502, "Use EPSV or PASV")),
+    verb("LANG", OptionalText, Always, Refused(504, "Replies are in English only")),
+    verb("HOST", OptionalText, Always, Refused(502, "All hosts are the same here")),
+    verb("MFMT", OptionalText, LoggedIn, Refused(504, "The time of a file is that of its upload")),
+    verb("MFCT", OptionalText, LoggedIn, Refused(504, "The time of a file is that of its upload")),
+    verb("MFF", OptionalText, LoggedIn, Refused(504, "Facts of files cannot be set")),
+    verb("AVBL", OptionalPath, LoggedIn, Refused(550, "How much space is left is not known")),
+    verb("CSID", OptionalText, Always, Refused(502, NOT_HERE)),
     // Widespread, in no RFC.
     verb("CLNT", OptionalText, Always, Own(Local::Clnt)),
 ];

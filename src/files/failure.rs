@@ -58,6 +58,8 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
         // After its retries; a later try may go better, hence a transient code.
         E::Store(_) => (451, "The store failed, try again later".to_owned()),
         E::Data(DataError::NotOpened(why)) => (425, format!("Cannot open data connection: {why}")),
+        // RFC 4217 section 9 for a session that is not resumed, and where nothing else says what failed.
+        E::Data(DataError::NotSecured(why)) => (522, format!("Cannot secure data connection: {why}")),
         E::Data(DataError::Lost(_)) => (426, "Data connection lost, transfer aborted".to_owned()),
         E::Data(error @ DataError::Stalled(_)) => (426, format!("Transfer aborted: {error}")),
         // RFC 959 section 4.1.3 knows ABOR during a transfer only; 451 is its "requested action aborted".
@@ -97,9 +99,12 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
             | E::NoSpace(_)
             | E::QuotaExceeded(_)
             | E::Store(_) => TransferResult::StoreError,
-            E::Data(DataError::NotOpened(_) | DataError::Lost(_) | DataError::ControlLost) => {
-                TransferResult::ClientLost
-            }
+            E::Data(
+                DataError::NotOpened(_)
+                | DataError::NotSecured(_)
+                | DataError::Lost(_)
+                | DataError::ControlLost,
+            ) => TransferResult::ClientLost,
             E::Data(DataError::Stalled(_)) => TransferResult::Stalled,
             E::Data(DataError::Aborted) => TransferResult::Aborted,
         },

@@ -189,6 +189,31 @@ impl Files {
         Ok(self.store.plan_download(&self.key(path)?, offset).await?)
     }
 
+    /// What the user may do with a file or directory (RFC 3659 section 7.5.5), whatever the store thinks of it. The root is the
+    /// one without a name.
+    pub fn rights(&self, name: &str, kind: storage::EntryKind) -> String {
+        let may = |permission| self.user.permissions.contains(permission);
+        let rights = match kind {
+            storage::EntryKind::File { .. } => vec![
+                ('a', may(Permission::Append)),
+                ('d', may(Permission::Delete)),
+                ('f', may(Permission::Rename)),
+                ('r', may(Permission::Read)),
+                ('w', may(Permission::Write) && self.may_overwrite()),
+            ],
+            storage::EntryKind::Directory => vec![
+                ('c', may(Permission::Write)),
+                ('d', may(Permission::Rmdir) && !name.is_empty()),
+                ('e', true),
+                ('f', may(Permission::Rename) && !name.is_empty()),
+                ('l', may(Permission::List)),
+                ('m', may(Permission::Mkdir)),
+                ('p', may(Permission::Delete)),
+            ],
+        };
+        rights.into_iter().filter_map(|(letter, has)| has.then_some(letter)).collect()
+    }
+
     fn allow(&self, permission: Permission) -> Result<()> {
         if self.user.permissions.contains(permission) { Ok(()) } else { Err(Error::Denied(permission)) }
     }

@@ -52,6 +52,74 @@ pub enum Rejection {
     UnexpectedData,
 }
 
+/// How a control connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionTls {
+    /// Not at all.
+    None,
+    /// After AUTH.
+    Explicit,
+    /// From its first byte.
+    Implicit,
+}
+
+/// What a TLS handshake is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the kinds of connections of FTP")]
+pub enum TlsConnection {
+    Control,
+    Data,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeResult {
+    /// With a new session.
+    Full,
+    /// With a session from before.
+    Resumed,
+    /// With a new session where one of the control connection was asked for.
+    Refused,
+    /// Not at all.
+    Failed,
+}
+
+impl SessionTls {
+    pub(super) const ALL: [Self; 3] = [Self::None, Self::Explicit, Self::Implicit];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Explicit => "explicit",
+            Self::Implicit => "implicit",
+        }
+    }
+}
+
+impl TlsConnection {
+    pub(super) const ALL: [Self; 2] = [Self::Control, Self::Data];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Data => "data",
+        }
+    }
+}
+
+impl HandshakeResult {
+    pub(super) const ALL: [Self; 4] = [Self::Full, Self::Resumed, Self::Refused, Self::Failed];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Direction {
     pub(super) const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Append];
 

@@ -4,14 +4,20 @@
 //! enums here. Counters exist from the start, so that a rate over one never misses its first event.
 
 mod labels;
+mod session;
 
 use std::time::{Duration, Instant};
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
-pub use labels::{Cleaned, Direction, LoginResult, Rejection, StoreOperation, StoreOutcome, TransferResult};
+pub use labels::{
+    Cleaned, Direction, HandshakeResult, LoginResult, Rejection, SessionTls, StoreOperation, StoreOutcome,
+    TlsConnection, TransferResult,
+};
+pub use session::CountedSession;
 
 /// Seconds from a command's line to its final reply.
 const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -28,6 +34,9 @@ pub struct Metrics {
     registry: Registry,
     sessions: IntGaugeVec,
     sessions_total: IntCounterVec,
+    tls_handshakes: IntCounterVec,
+    tls_unannounced_ends: IntCounter,
+    tls_certificate_expiry: IntGaugeVec,
     logins: IntCounterVec,
     transfers: IntCounterVec,
     transfer_bytes: IntCounterVec,
@@ -59,8 +68,23 @@ impl Metrics {
             sessions: table.gauges("bucketport_sessions", "Control connections open now.", &["tls"]),
             sessions_total: table.counters(
                 "bucketport_sessions_total",
-                "Control connections accepted.",
+                "Control connections ended.",
                 &["tls"],
+            ),
+            tls_handshakes: table.counters(
+                "bucketport_tls_handshakes_total",
+                "TLS handshakes.",
+                &["connection", "result"],
+            ),
+            tls_unannounced_ends: table.counter(
+                "bucketport_tls_unannounced_ends_total",
+                "Uploads over TLS whose data ended without close_notify.",
+            ),
+            // Without labels, but absent while there is no certificate: 0 would look expired.
+            tls_certificate_expiry: table.gauges(
+                "bucketport_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate expires, in seconds since 1970.",
+                &[],
             ),
             logins: table.counters("bucketport_logins_total", "Login attempts.", &["result"]),
             transfers: table.counters(
@@ -130,8 +154,15 @@ impl Metrics {
         stores: impl IntoIterator<Item = &'a str>,
         verbs: impl IntoIterator<Item = &'static str>,
     ) {
-        self.sessions.with_label_values(&[TLS_NONE]);
-        self.sessions_total.with_label_values(&[TLS_NONE]);
+        for tls in SessionTls::ALL {
+            self.sessions.with_label_values(&[tls.label()]);
+            self.sessions_total.with_label_values(&[tls.label()]);
+        }
+        for connection in TlsConnection::ALL {
+            for result in HandshakeResult::ALL {
+                self.tls_handshakes.with_label_values(&[connection.label(), result.label()]);
+            }
+        }
         for result in LoginResult::ALL {
             self.logins.with_label_values(&[result.label()]);
         }
@@ -175,10 +206,24 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&families).unwrap_or_default()
     }
 
-    /// Counts a session for as long as the guard lives.
-    pub fn session(&self) -> Counted {
-        self.sessions_total.with_label_values(&[TLS_NONE]).inc();
-        Counted::new(self.sessions.with_label_values(&[TLS_NONE]))
+    /// Counts a session as open for as long as the guard lives, and as ended after that.
+    pub fn session(&self, tls: SessionTls) -> CountedSession {
+        CountedSession::new(self.sessions.clone(), self.sessions_total.clone(), tls)
+    }
+
+    /// Counts a TLS handshake.
+    pub fn tls_handshake(&self, connection: TlsConnection, result: HandshakeResult) {
+        self.tls_handshakes.with_label_values(&[connection.label(), result.label()]).inc();
+    }
+
+    /// Counts an upload over TLS whose data ended without `close_notify`.
+    pub fn without_close_notify(&self) {
+        self.tls_unannounced_ends.inc();
+    }
+
+    /// States when the certificate expires, in seconds since 1970.
+    pub fn certificate_expires(&self, timestamp: i64) {
+        self.tls_certificate_expiry.with_label_values::<&str>(&[]).set(timestamp);
     }
 
     /// Counts a login.
@@ -252,17 +297,14 @@ impl Metrics {
     }
 }
 
-/// The value of the `tls` label for a control connection in the clear.
-const TLS_NONE: &str = "none";
-
 /// Counts bytes.
 #[derive(Clone, Debug)]
 pub struct ByteCount(prometheus::IntCounter);
 
 impl ByteCount {
     /// Counts `bytes` more.
-    pub fn add(&self, bytes: usize) {
-        self.0.inc_by(bytes as u64);
+    pub fn add(&self, bytes: u64) {
+        self.0.inc_by(bytes);
     }
 }
 
@@ -295,6 +337,10 @@ impl Table {
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::new(name, help))
     }
 
     fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
@@ -331,10 +377,14 @@ mod tests {
     #[test]
     fn a_guard_gives_back_what_it_took() {
         let metrics = Metrics::new([], []);
-        let session = metrics.session();
+        let mut session = metrics.session(SessionTls::None);
         assert!(metrics.render().contains("bucketport_sessions{tls=\"none\"} 1"));
-        drop(session);
+        session.encrypted(SessionTls::Explicit);
         assert!(metrics.render().contains("bucketport_sessions{tls=\"none\"} 0"));
-        assert!(metrics.render().contains("bucketport_sessions_total{tls=\"none\"} 1"));
+        assert!(metrics.render().contains("bucketport_sessions{tls=\"explicit\"} 1"));
+        drop(session);
+        assert!(metrics.render().contains("bucketport_sessions{tls=\"explicit\"} 0"));
+        assert!(metrics.render().contains("bucketport_sessions_total{tls=\"explicit\"} 1"));
+        assert!(metrics.render().contains("bucketport_sessions_total{tls=\"none\"} 0"));
     }
 }

@@ -53,6 +53,14 @@ impl Download {
         Ok(Self { reader: Reader::Ranges(reader), check })
     }
 
+    /// What all of the file must be, if that is known and all of it is to be read, and its size.
+    pub(super) fn expected(&self) -> Option<(Checksum, u64)> {
+        match (&self.reader, &self.check) {
+            (Reader::Ranges(ranges), Some((_, expected))) => Some((*expected, ranges.end)),
+            (Reader::Empty, _) | (_, None) => None,
+        }
+    }
+
     /// The next piece; none after the last byte. Ends in an error rather than early.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>> {
         let chunk = match &mut self.reader {

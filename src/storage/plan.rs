@@ -1,6 +1,7 @@
 //! Transfers between a client's data connection and a store. Each is planned first, when it can still be refused
 //! without a 150, and then run on the data connection.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::append::Position;
@@ -202,6 +203,22 @@ fn is_break(error: &Error, abort: &Abort) -> bool {
 }
 
 impl PlannedDownload {
+    /// The SHA-256 of the whole file and its size, if the checksum was kept when the file was uploaded.
+    pub fn kept_sha256(&self) -> Option<(String, u64)> {
+        self.download.expected().map(|(checksum, size)| (checksum.to_string(), size))
+    }
+
+    /// Hands out every byte, until `take` breaks off. Other sessions of the thread get their turn in between.
+    pub async fn read(mut self, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
+        while let Some(chunk) = self.download.next().await? {
+            if take(&chunk.bytes).is_break() {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Sends everything to `data`, or resets it so that the client cannot take a part for the whole. Returns the
     /// bytes sent.
     pub async fn run(mut self, mut data: Box<dyn DataConnection>, abort: &Abort) -> Result<u64> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bucketport::data::Abort;
 use bucketport::storage::{Existing, UploadMode};
+use bytes::Bytes;
 
 use crate::data::{FakeData, Step, body};
 use crate::fixture::{Fixture, PART};
@@ -80,6 +81,24 @@ async fn the_gateways_own_objects_have_no_labels() {
         assert_eq!((labels.storage_class, labels.tags, labels.content_type), (None, None, None), "{key}");
     }
     store.delete(&fixture.path("file")).await.expect("kept");
+}
+
+/// So that a client who asks for it need not wait for a download.
+#[tokio::test]
+async fn the_checksum_of_a_whole_file_is_told_without_reading_it() {
+    let fixture = flat().await;
+    fixture.put("file", &Bytes::from_static(b"abc")).await;
+    bucket(&fixture).damage(fixture.path("file").as_str());
+    let kept = async |name: &str, offset| {
+        let planned = fixture.store().plan_download(&fixture.path(name), offset).await.expect("it is there");
+        planned.kept_sha256()
+    };
+    let of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(kept("file", 0).await, Some((of_abc.to_owned(), 3)));
+    assert_eq!(kept("file", 1).await, None, "of a part none was kept");
+    fixture.put("parts", &body(PART + 1, 1)).await;
+    assert_eq!(kept("parts", 0).await, None);
+    fixture.finish(Ok(())).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Gateway, Place, Setup, on_each_store};
+use crate::support::{Gateway, Place, Setup, lftp, on_each_store};
 
 on_each_store! { crate::support::Setup::default();
     names_stay_as_they_are
@@ -231,6 +231,8 @@ fn help_and_status() {
         );
     }
     raw.expect("CWD dir", 250);
+    let status = raw.expect("STAT -l", 213);
+    assert!(status.lines.iter().any(|line| line.ends_with(" file")), "{status:?}");
     let status = raw.expect("STAT file", 213);
     assert!(status.lines.iter().any(|line| line.ends_with(" file")), "{status:?}");
     raw.expect("STAT missing", 550);
@@ -257,21 +259,23 @@ fn what_is_not_served_is_refused_and_the_session_goes_on() {
     gateway.put("x", b"x");
     let mut raw = gateway.login();
     for (command, code) in [
-        ("MFMT 20200101000000 x", 500),
-        ("HASH x", 500),
-        ("XCRC x", 500),
-        ("XMD5 x", 500),
-        ("XSHA1 x", 500),
-        ("XSHA256 x", 500),
-        ("AVBL", 500),
+        ("MFMT 20200101000000 x", 504),
+        ("MFCT 20200101000000 x", 504),
+        ("MFF modify=20200101000000; x", 504),
+        ("AVBL", 550),
+        ("AVBL /", 550),
+        ("LANG de", 504),
+        ("HOST ftp.example.com", 502),
+        ("CSID Name=x;", 502),
+        ("LPSV", 502),
+        ("LPRT 4,4,127,0,0,1,2,4,1", 502),
         ("FROB", 500),
         ("MDTM 20200101000000 x", 550),
-        ("SITE HELP", 502),
-        ("SITE CHMOD 644 x", 502),
+        ("SITE FROB x", 502),
+        ("SITE XFER STOR /x", 502),
         ("SITE", 502),
         ("PORT 127,0,0,1,4,1", 502),
         ("EPRT |1|127.0.0.1|1025|", 502),
-        ("ACCT x", 502),
         ("SMNT x", 502),
         ("AUTH TLS", 502),
         ("AUTH SSL", 502),
@@ -287,5 +291,65 @@ fn what_is_not_served_is_refused_and_the_session_goes_on() {
     let mut raw = gateway.connect();
     raw.expect("AUTH TLS", 502);
     raw.expect("PBSZ 0", 503);
+    raw.expect("HOST ftp.example.com", 502);
     raw.logged_in("demo", "secret").expect("PWD", 257);
+}
+
+/// Uploaders set modes and times afterwards, and take a refusal of what they count on for a failure of the upload.
+#[test]
+fn what_clients_do_after_an_upload_does_not_fail_it() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.login();
+    raw.stor("x", b"x");
+    let before = raw.expect("MDTM x", 213);
+    for command in ["SITE CHMOD 644 x", "site umask 022", "SITE UMASK", "SITE UTIME 20200101000000 x"] {
+        raw.expect(command, 200);
+    }
+    assert_eq!(raw.expect("MDTM x", 213), before);
+    // No client sends it, since it is not in FEAT.
+    let features = raw.expect("FEAT", 211);
+    assert!(!features.lines.iter().any(|line| line.contains("MFMT")), "{features:?}");
+    let address = gateway.ftp;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("y"), b"with a time and a mode").expect("a writable folder");
+    lftp(&format!(
+        "set ftp:use-site-utime true; set ftp:use-site-chmod true; set ftp:use-mdtm-overloaded true; \
+         open -u demo,secret ftp://{address}; mirror -R -p {} /sent; chmod 600 /sent/y; bye",
+        folder.path().display()
+    ))
+    .success();
+    assert_eq!(gateway.file("sent/y"), b"with a time and a mode");
+}
+
+#[test]
+fn site_help_names_what_site_can_do() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.login();
+    let help = raw.expect("SITE HELP", 214);
+    for command in ["CHMOD", "UMASK", "UTIME", "IDLE", "MD5"] {
+        assert!(help.lines.iter().any(|line| line.starts_with(&format!(" {command}"))), "{help:?}");
+    }
+    assert!(raw.expect("HELP HASH", 214).text().contains("HASH <path>"));
+    assert!(raw.expect("HELP LANG", 214).text().contains("English"));
+}
+
+#[test]
+fn site_idle_shortens_the_time() {
+    let gateway = Setup::default().ftp("idle_timeout = \"10m\"").start();
+    let mut raw = gateway.login();
+    assert!(raw.expect("SITE IDLE", 200).text().contains(" 600 "));
+    for wrong in ["0", "601", "x", "-1"] {
+        raw.expect(&format!("SITE IDLE {wrong}"), 501);
+    }
+    assert!(raw.expect("SITE IDLE 1", 200).text().contains(" 1 "));
+    raw.reply_is(421);
+    raw.ends_in_order();
+}
+
+#[test]
+fn an_account_is_superfluous() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.connect();
+    raw.expect("ACCT x", 503);
+    raw.logged_in("demo", "secret").expect("ACCT x", 202);
 }

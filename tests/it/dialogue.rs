@@ -1,9 +1,9 @@
-//! The dialogue of a common desktop client in passive mode, command by command.
+//! The dialogues of a common desktop client in passive and in active mode, command by command.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
-use crate::support::{Gateway, Raw};
+use crate::support::{Gateway, Raw, Setup, accepted, may_use_port_20};
 
 /// 2,052 bytes of lines that end in CRLF.
 fn page() -> Vec<u8> {
@@ -17,58 +17,90 @@ fn page() -> Vec<u8> {
     text
 }
 
-fn converse(open: impl Fn(&mut Raw) -> TcpStream) {
-    let gateway = Gateway::start();
+/// How a data connection comes about: before the command in passive mode, after its 150 in active mode.
+enum Data {
+    There(TcpStream),
+    Comes(TcpListener),
+}
+
+impl Data {
+    fn opened(self) -> TcpStream {
+        match self {
+            Self::There(stream) => stream,
+            Self::Comes(listener) => {
+                let stream = accepted(&listener);
+                if may_use_port_20() {
+                    assert_eq!(stream.peer_addr().expect("a live socket").port(), 20);
+                }
+                stream
+            }
+        }
+    }
+}
+
+fn converse(open: impl Fn(&mut Raw) -> Data) {
+    let gateway = Setup::default().ftp("active_mode = true").start();
     gateway.put("index.htm", b"home");
     let mut raw = gateway.connect();
 
     raw.expect("USER demo", 331);
     raw.expect("PASS secret", 230);
     assert_eq!(raw.expect("PWD", 257).text(), "\"/\" is current directory.");
-    let mut data = open(&mut raw);
+    let data = open(&mut raw);
     raw.expect("MLSD", 150);
-    let listing = read(&mut data);
+    let listing = read(data);
     raw.reply_is(226);
     assert!(listing.starts_with("type=file;size=4;modify="), "{listing}");
     assert!(listing.ends_with("; index.htm\r\n"), "{listing}");
 
     raw.expect("CWD /", 250);
     assert_eq!(raw.expect("TYPE A", 200).text(), "Type set to A.");
-    let mut data = open(&mut raw);
+    let data = open(&mut raw);
     assert_eq!(raw.expect("STOR 404.htm", 150).text(), "Opening ASCII mode data connection for 404.htm.");
-    data.write_all(&page()).expect("the gateway reads");
-    drop(data);
+    data.opened().write_all(&page()).expect("the gateway reads");
     raw.reply_is(226);
 
     raw.expect("TYPE I", 200);
-    let mut data = open(&mut raw);
+    let data = open(&mut raw);
     assert_eq!(raw.expect("MLSD", 150).text(), "Opening BINARY mode data connection for MLSD.");
     let mut names: Vec<_> =
-        read(&mut data).lines().filter_map(|l| Some(l.split_once(' ')?.1.to_owned())).collect();
+        read(data).lines().filter_map(|l| Some(l.split_once(' ')?.1.to_owned())).collect();
     names.sort_unstable();
     assert_eq!(names, ["404.htm", "index.htm"]);
     raw.reply_is(226);
 
-    assert_eq!(gateway.file("404.htm"), page());
-    assert_eq!(raw.retr("404.htm"), page());
+    assert_eq!(
+        gateway.file("404.htm"),
+        String::from_utf8(page()).expect("text").replace("\r\n", "\n").as_bytes()
+    );
     raw.expect("QUIT", 221);
     raw.closed();
 }
 
-fn read(data: &mut TcpStream) -> String {
+fn read(data: Data) -> String {
     let mut text = String::new();
-    data.read_to_string(&mut text).expect("an orderly end");
+    data.opened().read_to_string(&mut text).expect("an orderly end");
     text
 }
 
 #[test]
 fn with_pasv() {
-    converse(Raw::pasv);
+    converse(|raw| Data::There(raw.pasv()));
 }
 
 #[test]
 fn with_epsv() {
-    converse(Raw::epsv);
+    converse(|raw| Data::There(raw.epsv()));
+}
+
+#[test]
+fn with_port() {
+    converse(|raw| Data::Comes(raw.port()));
+}
+
+#[test]
+fn with_eprt() {
+    converse(|raw| Data::Comes(raw.eprt()));
 }
 
 #[test]

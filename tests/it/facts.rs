@@ -6,6 +6,7 @@ on_each_store_and_in_memory! { crate::support::Setup::default();
     directories_have_a_time
     mlst_and_mlsd_agree
     the_selection_holds_for_both
+    each_path_is_unique
 }
 
 /// The facts of `name` in MLSD of the working directory.
@@ -86,30 +87,81 @@ fn the_reply_and_feat_follow_the_selection() {
     let gateway = Gateway::start();
     let mut raw = gateway.login();
     for (argument, reply, feature) in [
-        ("MLST size;", "MLST OPTS size;", " MLST type;size*;modify;"),
-        ("MLST type;size;modify;", "MLST OPTS type;size;modify;", " MLST type*;size*;modify*;"),
-        ("MLST modify;type;", "MLST OPTS type;modify;", " MLST type*;size;modify*;"),
-        ("mlst Size;MODIFY;", "MLST OPTS size;modify;", " MLST type;size*;modify*;"),
-        ("MLST unique;perm;size;UNIX.mode;", "MLST OPTS size;", " MLST type;size*;modify;"),
-        ("MLST unique;", "MLST OPTS", " MLST type;size;modify;"),
-        ("MLST type;type;", "MLST OPTS type;", " MLST type*;size;modify;"),
-        ("MLST", "MLST OPTS", " MLST type;size;modify;"),
+        ("MLST size;", "MLST OPTS size;", " MLST type;size*;modify;perm;unique;UNIX.mode;"),
+        (
+            "MLST type;size;modify;",
+            "MLST OPTS type;size;modify;",
+            " MLST type*;size*;modify*;perm;unique;UNIX.mode;",
+        ),
+        ("MLST modify;type;", "MLST OPTS type;modify;", " MLST type*;size;modify*;perm;unique;UNIX.mode;"),
+        ("mlst Size;MODIFY;", "MLST OPTS size;modify;", " MLST type;size*;modify*;perm;unique;UNIX.mode;"),
+        (
+            "MLST unique;perm;size;UNIX.mode;media-type;",
+            "MLST OPTS size;perm;unique;UNIX.mode;",
+            " MLST type;size*;modify;perm*;unique*;UNIX.mode*;",
+        ),
+        ("MLST lang;", "MLST OPTS", " MLST type;size;modify;perm;unique;UNIX.mode;"),
+        ("MLST type;type;", "MLST OPTS type;", " MLST type*;size;modify;perm;unique;UNIX.mode;"),
+        ("MLST", "MLST OPTS", " MLST type;size;modify;perm;unique;UNIX.mode;"),
         // Without the last semicolon, as some clients send it.
-        ("MLST type;size", "MLST OPTS type;size;", " MLST type*;size*;modify;"),
+        ("MLST type;size", "MLST OPTS type;size;", " MLST type*;size*;modify;perm;unique;UNIX.mode;"),
     ] {
         assert_eq!(select(&mut raw, argument), (reply.to_owned(), feature.to_owned()), "{argument}");
     }
 }
 
 #[test]
-fn a_new_login_begins_with_all_facts() {
+fn a_new_login_begins_with_the_usual_facts() {
     let gateway = Gateway::start();
     gateway.put("x", b"12345");
     let mut raw = gateway.login();
     select(&mut raw, "MLST size;");
     raw.expect("REIN", 220);
     let mut raw = raw.logged_in("demo", "secret");
-    assert!(in_mlst(&mut raw, "x").starts_with("type=file;size=5;modify="));
+    let facts = in_mlst(&mut raw, "x");
+    assert!(facts.starts_with("type=file;size=5;modify=") && facts.ends_with(";perm=adfrw;"), "{facts}");
     let (_, feature) = select(&mut gateway.login(), "MLST type;size;modify;");
-    assert_eq!(feature, " MLST type*;size*;modify*;");
+    assert_eq!(feature, " MLST type*;size*;modify*;perm;unique;UNIX.mode;");
+}
+
+fn each_path_is_unique(place: &Place) {
+    for path in ["x", "y", "sub/x"] {
+        place.put(path, b"x");
+    }
+    let mut raw = place.gateway.login();
+    raw.expect("OPTS MLST unique;UNIX.mode;", 200);
+    let mut seen = Vec::new();
+    for (directory, names) in [("/", &["x", "y", "sub"][..]), ("/sub", &["x"])] {
+        raw.expect(&format!("CWD {directory}"), 250);
+        for name in names {
+            let facts = in_mlsd(&mut raw, name);
+            assert_eq!(facts, in_mlst(&mut raw, name), "{name}");
+            let mode = if *name == "sub" { "UNIX.mode=0755;" } else { "UNIX.mode=0644;" };
+            assert!(facts.ends_with(mode), "{facts}");
+            seen.push(facts);
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+#[test]
+fn perm_tells_what_the_user_may_do() {
+    let users = "[[users]]\nname = \"all\"\npassword = \"secret\"\n\
+                 [[users]]\nname = \"in\"\npassword = \"secret\"\npermissions = [\"list\", \"write\", \"mkdir\"]\n\
+                 [[users]]\nname = \"out\"\npassword = \"secret\"\npermissions = [\"list\", \"read\", \"delete\"]\n";
+    let gateway = crate::support::Setup::default().users(users).start();
+    gateway.put("x", b"x");
+    gateway.put("sub/x", b"x");
+    for (user, file, directory, root) in
+        [("all", "adfrw", "cdeflmp", "celmp"), ("in", "", "celm", "celm"), ("out", "dr", "elp", "elp")]
+    {
+        let mut raw = gateway.connect().logged_in(user, "secret");
+        raw.expect("OPTS MLST perm;", 200);
+        for (name, expected) in [("x", file), ("sub", directory), ("/", root)] {
+            assert_eq!(in_mlst(&mut raw, name), format!("perm={expected};"), "{user} {name}");
+        }
+        assert_eq!(in_mlsd(&mut raw, "x"), format!("perm={file};"), "{user}");
+    }
 }

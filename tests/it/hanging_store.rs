@@ -11,7 +11,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 const LEAVING: Duration = Duration::from_secs(2);
 
 const TRANSFERS: [&str; 6] = ["RETR x", "NLST", "LIST x", "MLSD x", "APPE x", "NLST *.csv"];
-const COMMANDS: [&str; 7] = ["SIZE x", "DELE x", "MDTM x", "CWD x", "MLST x", "RNFR x", "STAT x"];
+const COMMANDS: [&str; 8] = ["SIZE x", "DELE x", "MDTM x", "CWD x", "MLST x", "RNFR x", "STAT x", "HASH x"];
 
 fn gateway(trouble: Trouble) -> Gateway {
     let options = TroubledS3::start(trouble).options();

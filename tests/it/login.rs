@@ -1,5 +1,6 @@
 //! Logging in and out: USER, PASS, REIN, who may and from where, and how long it may take.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::support::{Gateway, Setup, program};
@@ -38,11 +39,63 @@ fn wrong_and_unknown_get_the_same_answer_and_may_try_again() {
     raw.expect("USER nobody", 331);
     let unknown = raw.expect("PASS secret", 530);
     assert_eq!(wrong, unknown);
+    let mut raw = raw.logged_in("demo", "secret");
     raw.expect("USER demo", 331);
     raw.expect("PASS ", 530);
     raw.expect("USER demo", 331);
     raw.expect("PASS", 530);
     raw.logged_in("demo", "secret").expect("PWD", 257);
+}
+
+#[test]
+fn a_session_has_three_tries() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.connect();
+    for name in ["demo", "nobody", "demo"] {
+        raw.expect(&format!("USER {name}"), 331);
+        raw.expect("PASS wrong", 530);
+    }
+    raw.ends_in_order();
+    gateway.login().expect("PWD", 257);
+}
+
+#[test]
+fn an_address_that_guesses_is_locked_out() {
+    let gateway = Setup::default().users(TWO_USERS).start();
+    let guesser: IpAddr = [127, 0, 0, 9].into();
+    for guess in 0..10 {
+        let mut raw = gateway.connect_from(guesser);
+        raw.expect(&format!("USER {}", ["demo", "other", "nobody"][guess % 3]), 331);
+        raw.expect("PASS wrong", 530);
+    }
+    let mut replies = Vec::new();
+    for (name, password) in [("demo", "secret"), ("demo", "wrong"), ("unheard-of", "wrong")] {
+        let mut raw = gateway.connect_from(guesser);
+        raw.expect(&format!("USER {name}"), 331);
+        replies.push(raw.expect(&format!("PASS {password}"), 421));
+        raw.ends_in_order();
+    }
+    assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
+    let login = |result: &str| gateway.metric(&format!("bucketport_logins_total{{result=\"{result}\"}}"));
+    assert_eq!((login("bad_credentials"), login("locked_out"), login("ok")), (10.0, 3.0, 0.0));
+    // Others are not affected, whoever they are.
+    gateway.login().expect("PWD", 257);
+}
+
+#[test]
+fn saying_user_again_gives_no_more_time() {
+    let gateway = Setup::default().ftp("login_timeout = \"1s\"").start();
+    let mut raw = gateway.connect();
+    let begun = Instant::now();
+    loop {
+        let reply = raw.ask("USER demo");
+        if reply.code == 421 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{reply:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    raw.closed();
 }
 
 #[test]
@@ -201,17 +254,21 @@ fn hashes_and_files_hold_passwords() {
 fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let users = format!("[[users]]\nname = \"argon\"\npassword_hash = \"{}\"\n", hash("x"));
     let gateway = Setup::default().users(&users).start();
-    let mut raw = gateway.connect();
-    let mut fastest = |name: &str| {
-        let tries = (0..5).map(|_| {
+    let fastest = |names: [&str; 3]| {
+        let tries = names.map(|name| {
+            let mut raw = gateway.connect();
             raw.expect(&format!("USER {name}"), 331);
             let begun = Instant::now();
             raw.expect("PASS wrong", 530);
-            begun.elapsed()
+            let took = begun.elapsed();
+            // Has the failure forgotten, so that each reply is delayed as long.
+            raw.logged_in("argon", "x");
+            took
         });
-        tries.min().expect("five tries")
+        let delayed = tries.into_iter().min().expect("three tries");
+        delayed.checked_sub(Duration::from_millis(100)).expect("a delay")
     };
-    let (wrong, unknown) = (fastest("argon"), fastest("nobody"));
+    let (wrong, unknown) = (fastest(["argon"; 3]), fastest(["nobody", "no one", "none"]));
     // Without the decoy an unknown name is answered a hundred times faster.
     assert!(unknown > wrong / 3, "unknown {unknown:?}, wrong {wrong:?}");
 }

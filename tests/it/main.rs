@@ -2,9 +2,13 @@
 
 mod support;
 
+mod active;
+mod ascii;
+mod checksums;
 mod clients;
 mod concurrency;
 mod crash;
+mod descriptors;
 mod devices;
 mod dialects;
 mod dialogue;
@@ -26,4 +30,7 @@ mod passwords;
 mod pipeline;
 mod resume;
 mod shutdown;
+mod tls;
+mod tls_data;
+mod tls_files;
 mod transfer;

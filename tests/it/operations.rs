@@ -96,7 +96,7 @@ fn version_help_and_bad_usage() {
     assert_eq!((code, out.as_str()), (Some(0), concat!("bucketport ", env!("CARGO_PKG_VERSION"), "\n")));
     let (code, out, _) = run(program().arg("--help"));
     assert_eq!(code, Some(0));
-    for word in ["serve", "check", "hash-password", "--config", "64"] {
+    for word in ["serve", "check", "hash-password", "self-signed", "--config", "64"] {
         assert!(out.contains(word), "{word} in {out}");
     }
     for arguments in [&["--colour"][..], &["fly"], &["check", "--config"], &["serve", "x"]] {
@@ -186,6 +186,8 @@ fn every_metric_is_there() {
         ("bucketport_build_info", "gauge"),
         ("bucketport_sessions", "gauge"),
         ("bucketport_sessions_total", "counter"),
+        ("bucketport_tls_handshakes_total", "counter"),
+        ("bucketport_tls_unannounced_ends_total", "counter"),
         ("bucketport_logins_total", "counter"),
         ("bucketport_transfers_total", "counter"),
         ("bucketport_transfer_bytes_total", "counter"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Killed, Place, Raw, Setup, assert_same, bytes, eventually, killed, on_each_store_and_in_memory,
+    Gateway, Killed, Place, Raw, Setup, assert_same, bytes, eventually, killed, on_each_store_and_in_memory,
 };
 
 fn setup() -> Setup {
@@ -203,4 +203,21 @@ fn each_abor_has_its_reply() {
     }
     drop(data);
     raw.expect("NOOP", 200);
+}
+
+#[test]
+fn a_flood_of_commands_is_read_more_slowly() {
+    const COMMANDS: usize = 30_000;
+    let gateway = Gateway::start();
+    let mut raw = gateway.login();
+    let begun = Instant::now();
+    let mut sender = raw.sender();
+    std::thread::scope(|scope| {
+        scope.spawn(|| sender.write_all(&b"NOOP\r\n".repeat(COMMANDS)).expect("the gateway reads"));
+        for _ in 0..COMMANDS {
+            raw.reply_is(200);
+        }
+    });
+    // Ten thousand at once, and the others evenly.
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
 }

@@ -1,11 +1,12 @@
 //! Files go in and come out byte for byte: STOR, RETR, APPE, STOU, REST, SIZE, MDTM, and what refuses them.
 
 use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDateTime, Utc};
 
-use crate::support::{Gateway, Place, S3Server, Setup, assert_same, bytes, on_each_store};
+use crate::support::{Gateway, Place, Raw, S3Server, Setup, assert_same, bytes, on_each_store};
 
 const PART: usize = 5 * 1024 * 1024;
 
@@ -384,4 +385,19 @@ fn a_download_goes_on_with_the_version_that_it_began_with() {
     reader.reply_is(226);
     assert_same(&got, &content);
     assert_eq!(reader.retr("x"), b"new");
+}
+
+#[test]
+fn clients_in_certain_networks_are_told_another_address() {
+    let overrides = "[[ftp.passive_host_overrides]]\nnetworks = [\"10.0.0.0/8\", \"127.0.0.2\"]\nhost = \"192.0.2.2\"\n\
+                     [[ftp.passive_host_overrides]]\nnetworks = [\"127.0.0.0/30\"]\nhost = \"localhost\"\n\
+                     [[ftp.passive_host_overrides]]\nnetworks = [\"127.0.0.0/29\"]\nhost = \"auto\"";
+    let listen = ("BUCKETPORT_FTP__LISTEN", "[\"0.0.0.0:0\"]");
+    let setup = Setup::default().ftp("passive_host = \"192.0.2.1\"").ftp(overrides).env(listen.0, listen.1);
+    let gateway = setup.start();
+    let dialled = SocketAddr::from(([127, 0, 0, 9], gateway.ftp.port()));
+    for (client, told) in [(2, "192.0.2.2"), (3, "127.0.0.1"), (5, "127.0.0.9"), (8, "192.0.2.1")] {
+        let raw = Raw::connect(dialled, Some(Ipv4Addr::new(127, 0, 0, client).into()));
+        assert_eq!(raw.logged_in("demo", "secret").pasv_address().ip().to_string(), told, "{client}");
+    }
 }

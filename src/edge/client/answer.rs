@@ -1,7 +1,9 @@
 //! What the edge answers at once, without control and without waiting.
 
-use super::state::{Client, DataType, log_in_first};
-use crate::edge::verb::{self, FEATURES, Local, Service, VERBS};
+use super::files::no_restart;
+use super::state::{Client, DataType, Login, log_in_first};
+use crate::edge::data::LineEnds;
+use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
 use crate::facts::{Fact, Facts};
 use crate::reply::Reply;
 
@@ -24,6 +26,10 @@ impl Client {
                 Reply::new(200, "No storage allocation necessary")
             }
             Local::Clnt => Reply::new(200, "Noted"),
+            // RFC 959 section 4.1.1: superfluous after a login that needed none, and nothing to begin with.
+            Local::Acct if self.login == Login::Done => Reply::new(202, "No account needed"),
+            Local::Acct => Reply::new(503, "USER and PASS come first"),
+            Local::Rang => self.range(argument),
             Local::Type => self.set_type(argument),
             Local::Stru => match argument.to_ascii_uppercase().as_str() {
                 "F" => Reply::new(200, "Structure is file"),
@@ -35,6 +41,7 @@ impl Client {
                 _ => Reply::new(504, "Only MODE S is supported"),
             },
             Local::Rest => match argument.parse() {
+                Ok(1..) if self.line_ends() == LineEnds::Converted => no_restart(),
                 Ok(offset) => {
                     self.settings.next.restart = offset;
                     Reply::new(350, format!("Restarting at {offset}"))
@@ -42,21 +49,29 @@ impl Client {
                 Err(_) => Reply::new(501, "Syntax: REST <bytes>"),
             },
             Local::Abor => {
-                self.passive = None;
+                self.route = None;
                 Reply::new(226, "No transfer to abort")
             }
             Local::Feat => self.features(),
-            Local::Help => help(argument),
+            Local::Help => self.help(argument),
             Local::Opts => self.options(argument),
             Local::Stat if argument.is_empty() => self.status(),
             Local::Stat => log_in_first(),
             Local::Epsv => self.epsv(argument),
+            Local::Port => self.port(argument),
+            Local::Eprt => self.eprt(argument),
+            Local::Pbsz => self.pbsz(argument),
+            Local::Prot => self.prot(argument),
             Local::User
             | Local::Pass
+            | Local::Auth
             | Local::Cdup
             | Local::Rein
             | Local::Quit
             | Local::Stou
+            | Local::Hash
+            | Local::Checksum(_)
+            | Local::Site
             | Local::Pasv => return None,
         })
     }
@@ -94,8 +109,12 @@ impl Client {
 
     /// RFC 2389 section 3.2.
     fn features(&self) -> Reply {
-        let facts = self.session.facts();
-        let served = VERBS.iter().filter_map(|verb| verb.feature).map(|feature| feature.line(facts));
+        let (facts, hash) = (self.session.facts(), self.settings.hash);
+        let served = VERBS
+            .iter()
+            .filter(|verb| self.serves(verb))
+            .filter_map(|verb| verb.feature)
+            .map(|feature| feature.line(facts, hash));
         let features = served.chain(FEATURES.iter().map(|&feature| feature.to_owned()));
         let mut lines = vec!["Features:".to_owned()];
         lines.extend(features.map(|feature| format!(" {feature}")));
@@ -104,7 +123,7 @@ impl Client {
     }
 
     /// OPTS (RFC 2389 section 4).
-    fn options(&self, argument: &str) -> Reply {
+    fn options(&mut self, argument: &str) -> Reply {
         let (command, value) = argument.split_once(' ').unwrap_or((argument, ""));
         match command.to_ascii_uppercase().as_str() {
             // Names are UTF-8 whatever the client says (RFC 2640).
@@ -113,6 +132,7 @@ impl Client {
                 "OFF" => Reply::new(504, "Names are always in UTF-8"),
                 _ => Reply::new(501, "Option not understood"),
             },
+            "HASH" => self.select_hash(value.trim()),
             "MLST" => {
                 let facts = Facts::named_in(value);
                 self.session.select_facts(facts);
@@ -124,24 +144,28 @@ impl Client {
             _ => Reply::new(501, "Option not understood"),
         }
     }
-}
 
-fn help(argument: &str) -> Reply {
-    if argument.is_empty() {
-        let served = VERBS.iter().filter(|verb| !matches!(verb.service, Service::Refused(..)));
-        let names: Vec<_> = served.map(|verb| verb.name).collect();
-        let mut lines = vec!["Commands:".to_owned()];
-        lines.extend(names.chunks(10).map(|names| format!(" {}", names.join(" "))));
-        lines.push("End".to_owned());
-        return Reply::of_lines(214, lines);
+    fn help(&self, argument: &str) -> Reply {
+        if argument.is_empty() {
+            let served = VERBS.iter().filter(|verb| self.serves(verb));
+            let names: Vec<_> = served.map(|verb| verb.name).collect();
+            let mut lines = vec!["Commands:".to_owned()];
+            lines.extend(names.chunks(10).map(|names| format!(" {}", names.join(" "))));
+            lines.push("End".to_owned());
+            return Reply::of_lines(214, lines);
+        }
+        match verb::find(argument) {
+            Some(verb) => match self.service(verb) {
+                Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
+                Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {
+                    Reply::new(214, format!("Syntax: {}", verb.syntax()))
+                }
+            },
+            None => Reply::new(502, "Unknown command"),
+        }
     }
-    match verb::find(argument) {
-        Some(verb) => match verb.service {
-            Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
-            Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {
-                Reply::new(214, format!("Syntax: {}", verb.syntax()))
-            }
-        },
-        None => Reply::new(502, "Unknown command"),
+
+    fn serves(&self, verb: &Verb) -> bool {
+        !matches!(self.service(verb), Service::Refused(..))
     }
 }

@@ -9,7 +9,7 @@ use super::attend::Running;
 use super::state::{Client, DataType, Flow, NextTransfer};
 use crate::control::Control;
 use crate::data::AbortReason;
-use crate::edge::data::{Opener, Terms};
+use crate::edge::data::{LineEnds, Opener, Terms};
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
@@ -22,6 +22,11 @@ impl Client {
         operation: Operation,
         argument: &str,
     ) -> io::Result<Flow> {
+        // Semantics decision: the size is that of what a transfer would move (RFC 3659 section 4), which nobody knows
+        // before the line ends are counted.
+        if operation == Operation::Size && self.line_ends() == LineEnds::Converted {
+            return self.refuse(&Reply::new(550, "The size under TYPE A is not known, use TYPE I")).await;
+        }
         let path = match self.resolve(operation, argument) {
             Ok(path) => path,
             Err(reply) => return self.refuse(&reply).await,
@@ -85,14 +90,28 @@ impl Client {
         argument: &str,
         (next, announcement): (NextTransfer, String),
     ) -> io::Result<Flow> {
+        // A listing is the text that it is.
+        let line_ends = if operation.moves_file() { self.line_ends() } else { LineEnds::Kept };
+        if next.restart > 0 && line_ends == LineEnds::Converted {
+            return self.refuse(&no_restart()).await;
+        }
         let announced = next.announced.filter(|_| operation.is_upload());
-        let Some(slot) = self.passive.take() else {
+        // Silence would send, or take, other bytes than the client believes.
+        if next.range.is_some() {
+            return self.refuse(&Reply::new(504, "RANG is served for HASH only, use REST")).await;
+        }
+        let tls = match self.data_tls(operation) {
+            Ok(tls) => tls,
+            Err(reply) => return self.refuse(&reply).await,
+        };
+        let Some(route) = self.route.take() else {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
         let mut pending = Pending::new(operation, path);
         let on_control_lost = self.on_control_lost();
         let terms = Terms {
             data_timeout: self.edge.config.data_timeout,
+            line_ends,
             abort: pending.abort.clone(),
             moved: pending.moved.clone(),
             presence: self.presence.clone(),
@@ -100,7 +119,7 @@ impl Client {
             announced,
         };
         let (tell, told) = oneshot::channel();
-        let opener = Box::new(Opener { slot, terms, opened: tell });
+        let opener = Box::new(Opener { route, tls, terms, opened: tell });
         pending.transfer = Some(Transfer { offset: next.restart, argument: argument.to_owned(), opener });
         let running = Running::command(&pending)
             .announcing(told, Reply::new(150, announcement))
@@ -109,7 +128,7 @@ impl Client {
     }
 
     /// Has `pending` done and sends the reply, and the one to an ABOR that came meanwhile.
-    async fn perform(
+    pub(super) async fn perform(
         &mut self,
         control: &mut Control,
         pending: Pending,
@@ -126,13 +145,14 @@ impl Client {
         Ok((reply, if lost { Flow::Close } else { Flow::Continue }))
     }
 
-    async fn refuse(&mut self, reply: &Reply) -> io::Result<Flow> {
+    /// Sends a reply that is all there is to it.
+    pub(super) async fn refuse(&mut self, reply: &Reply) -> io::Result<Flow> {
         self.send(reply).await?;
         Ok(Flow::Continue)
     }
 
     /// What `argument` means to this client, or the reply with which it is refused.
-    fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
+    pub(super) fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
         let refused = |why: String| Reply::new(operation.name_refused(), why);
         let path = self.settings.directory.resolve(argument).map_err(|error| refused(error.to_string()))?;
         let names_directory = matches!(argument.rsplit('/').next(), Some("" | "." | ".."));
@@ -142,6 +162,13 @@ impl Client {
         }
         Ok(path)
     }
+}
+
+/// The reply to REST, or to the transfer after it, under `TYPE A`.
+// Semantics decision: the offset would count bytes on the wire (RFC 3659 section 5.3), and which byte of the file that
+// is cannot be known without reading all of it.
+pub(super) fn no_restart() -> Reply {
+    Reply::new(504, "Transfers under TYPE A begin at the beginning, use TYPE I")
 }
 
 /// A name for STOU that nobody else has: the time for people, the rest for uniqueness.

@@ -7,6 +7,9 @@ use super::state::{Client, Flow, Login, Settings};
 use crate::control::Control;
 use crate::reply::Reply;
 
+/// Failed logins, after which a session ends.
+const MOST_FAILED: u32 = 3;
+
 impl Client {
     /// USER starts a login at any time (RFC 959 section 4.1.1).
     pub(super) async fn user(&mut self, control: &mut Control, name: &str) -> io::Result<Flow> {
@@ -33,28 +36,38 @@ impl Client {
         if password.chars().any(char::is_control) {
             // Nobody's password, and not to be passed on.
             self.restart_login(control).await?;
-            self.send(&Reply::new(530, "Login incorrect")).await?;
-            return Ok(Flow::Continue);
+            return self.login_failed(&Reply::new(530, "Login incorrect")).await;
         }
         let reply = self.attend(control.pass(password), &mut Running::login()).await?;
         if reply.code == 230 {
             self.login = Login::Done;
+            self.failed_logins = 0;
             tracing::info!("logged in");
-        } else {
-            self.login = Login::Fresh;
+            self.send(&reply).await?;
+            return Ok(Flow::Continue);
         }
-        self.send(&reply).await?;
-        Ok(if reply.code == 421 { Flow::Close } else { Flow::Continue })
+        self.login = Login::Fresh;
+        self.login_failed(&reply).await
+    }
+
+    async fn login_failed(&mut self, reply: &Reply) -> io::Result<Flow> {
+        self.failed_logins += 1;
+        self.send(reply).await?;
+        let ends = reply.code == 421 || self.failed_logins >= MOST_FAILED;
+        Ok(if ends { Flow::Close } else { Flow::Continue })
     }
 
     /// Back to the state after the greeting, with a front end of its own.
     pub(super) async fn restart_login(&mut self, control: &mut Control) -> io::Result<()> {
         self.session.log_out();
         *control = Control::start(&self.edge.front, &self.session).await?;
+        // Who only says USER again and again has no more time than others.
+        if self.login == Login::Done {
+            self.accepted = tokio::time::Instant::now();
+        }
         self.login = Login::Fresh;
-        self.accepted = tokio::time::Instant::now();
         self.settings = Settings::default();
-        self.passive = None;
+        self.route = None;
         Ok(())
     }
 }

@@ -1,10 +1,14 @@
 //! One client's session at the edge: reads commands, has them done in order, and never ends because of a bad one.
 
+mod active;
 mod answer;
 mod attend;
+mod digest;
 mod files;
 mod login;
 mod passive;
+mod security;
+mod site;
 mod state;
 
 use std::io;
@@ -14,24 +18,35 @@ use std::time::Instant;
 use tokio::time::sleep_until;
 
 use super::command::Command;
+use super::entrance::Entrance;
 use super::line::Line;
 use super::shared::Edge;
-use super::socket::{Incoming, Outgoing};
-use super::verb::{self, Local, Service};
+use super::tcp::Tcp;
+use super::verb::{self, Local, Service, Verb};
 use crate::control::Control;
+use crate::metrics::CountedSession;
 use crate::reply::Reply;
 use crate::session::{Operation, Session};
 use state::{Client, Flow, Login, log_in_first};
 
+const NO_TLS: &str = "TLS is not available";
+
 /// Serves a control connection until it ends, on the thread `worker`.
 pub(super) async fn serve(
     edge: Arc<Edge>,
-    connection: (Incoming, Outgoing),
+    socket: Tcp,
+    entrance: Entrance,
     session: Arc<Session>,
     worker: usize,
+    counted: CountedSession,
 ) {
     tracing::info!("session begins");
-    let mut client = Client::new(edge, connection, session, worker);
+    let mut client = Client::new(edge, socket, session, worker, counted);
+    if entrance == Entrance::ImplicitTls
+        && let Err(error) = client.begin_implicit_tls().await
+    {
+        return tracing::info!(%error, "session lost in the TLS handshake");
+    }
     match client.run().await {
         Ok(()) => {
             client.outgoing.close(client.lines.into_incoming()).await;
@@ -96,7 +111,7 @@ impl Client {
         }
         let config = &self.edge.config;
         let deadline = match self.login {
-            Login::Done => tokio::time::Instant::now() + config.idle_timeout,
+            Login::Done => tokio::time::Instant::now() + self.idle_timeout(),
             Login::Fresh | Login::Named => self.accepted + config.login_timeout,
         };
         tokio::select! {
@@ -113,7 +128,7 @@ impl Client {
             self.send(&log_in_first()).await?;
             return Ok(Flow::Continue);
         }
-        match verb.service {
+        match self.service(verb) {
             Service::Refused(code, text) => {
                 self.send(&Reply::new(code, text)).await?;
                 Ok(Flow::Continue)
@@ -124,9 +139,28 @@ impl Client {
         }
     }
 
+    /// Who serves `verb` as the gateway is configured.
+    fn service(&self, verb: &Verb) -> Service {
+        match verb.service {
+            Service::Own(Local::Port | Local::Eprt) if !self.edge.config.active_mode => {
+                Service::Refused(502, "Active mode is disabled, use PASV or EPSV")
+            }
+            Service::Own(Local::Auth) if self.edge.tls.is_none() => Service::Refused(502, NO_TLS),
+            Service::Own(Local::Pbsz | Local::Prot) if self.edge.tls.is_none() => {
+                Service::Refused(503, NO_TLS)
+            }
+            service => service,
+        }
+    }
+
     /// What the edge serves itself, alone or with a little help from control.
     async fn own(&mut self, control: &mut Control, local: Local, argument: &str) -> io::Result<Flow> {
         match local {
+            Local::User | Local::Pass if self.needs_tls() => {
+                self.send(&Reply::new(530, "TLS is required here: send AUTH TLS first")).await?;
+                Ok(Flow::Continue)
+            }
+            Local::Auth => self.auth(control, argument).await,
             Local::User => self.user(control, argument).await,
             Local::Pass => self.pass(control, argument).await,
             Local::Rein => {
@@ -140,6 +174,9 @@ impl Client {
             }
             Local::Cdup => self.forward(control, Operation::Cwd, "..").await,
             Local::Stou => self.store_unique(control).await,
+            Local::Hash => self.hash(control, argument).await,
+            Local::Checksum(algorithm) => self.plain_checksum(control, argument, algorithm).await,
+            Local::Site => self.site(control, argument).await,
             Local::Pasv => {
                 let reply = self.pasv().await;
                 self.send(&reply).await?;
@@ -151,6 +188,8 @@ impl Client {
             }
             Local::Stat
             | Local::Epsv
+            | Local::Port
+            | Local::Eprt
             | Local::Type
             | Local::Stru
             | Local::Mode
@@ -163,7 +202,11 @@ impl Client {
             | Local::Noop
             | Local::Feat
             | Local::Opts
-            | Local::Clnt => {
+            | Local::Acct
+            | Local::Rang
+            | Local::Clnt
+            | Local::Pbsz
+            | Local::Prot => {
                 if let Some(reply) = self.immediate(local, argument) {
                     self.send(&reply).await?;
                 }

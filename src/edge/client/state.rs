@@ -2,18 +2,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::OnControlLost;
-use crate::edge::data::Slot;
+use crate::config::{AsciiMode, OnControlLost};
+use crate::digest::Algorithm;
+use crate::edge::data::{LineEnds, Route};
 use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
-use crate::edge::socket::{Incoming, Outgoing};
+use crate::edge::socket::{self, Outgoing};
+use crate::edge::tcp::Tcp;
+use crate::metrics::CountedSession;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::session::Session;
+use crate::tls;
 
 /// One client: its control connection and what it has set.
 pub(super) struct Client {
@@ -21,16 +26,22 @@ pub(super) struct Client {
     pub(super) session: Arc<Session>,
     /// The thread that the session runs on.
     pub(super) worker: usize,
+    /// What `outgoing` and `lines` run over.
+    pub(super) socket: Tcp,
+    pub(super) security: Security,
+    pub(super) counted: CountedSession,
     pub(super) outgoing: Outgoing,
     pub(super) lines: LineReader,
     pub(super) presence: Presence,
     /// The control connection has ended; what came before is still answered.
     pub(super) ended: bool,
-    /// Where the client is to connect for its next transfer.
-    pub(super) passive: Option<Slot>,
-    /// When the connection, or the last REIN, came.
+    /// How the data connection of its next transfer comes about; the last command that said so counts.
+    pub(super) route: Option<Route>,
+    /// When the connection, or the REIN or USER that ended the last login, came.
     pub(super) accepted: Instant,
     pub(super) login: Login,
+    /// Logins that have failed in a row.
+    pub(super) failed_logins: u32,
     pub(super) settings: Settings,
 }
 
@@ -45,6 +56,26 @@ pub(super) enum Login {
     Done,
 }
 
+/// How the control connection is protected.
+#[derive(Debug)]
+pub(super) enum Security {
+    Clear,
+    Secure { tls: tls::Session, data: Protection },
+}
+
+/// What a client has asked for on its data connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// Nothing yet, which is none.
+    Unasked,
+    /// PBSZ, which has to come before PROT.
+    Sized,
+    /// PROT C.
+    Clear,
+    /// PROT P.
+    Private,
+}
+
 /// Whether the session goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -52,7 +83,7 @@ pub(super) enum Flow {
     Close,
 }
 
-/// TYPE. Conversion of line ends is not done; the type is told in 150 only.
+/// TYPE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DataType {
     Image,
@@ -68,6 +99,10 @@ pub(super) struct Settings {
     pub(super) extended_passive_only: bool,
     /// What RNFR has named.
     pub(super) renaming: Option<VirtualPath>,
+    /// From OPTS HASH.
+    pub(super) hash: Algorithm,
+    /// From SITE IDLE, instead of the configured time.
+    pub(super) idle_timeout: Option<Duration>,
 }
 
 /// What holds for the next transfer only, whatever becomes of that (RFC 3659 section 5.2).
@@ -77,6 +112,8 @@ pub(super) struct NextTransfer {
     pub(super) restart: u64,
     /// From ALLO: the size of an upload.
     pub(super) announced: Option<u64>,
+    /// From RANG: the first and the last byte.
+    pub(super) range: Option<(u64, u64)>,
 }
 
 impl Default for Settings {
@@ -87,6 +124,8 @@ impl Default for Settings {
             next: NextTransfer::default(),
             extended_passive_only: false,
             renaming: None,
+            hash: Algorithm::default(),
+            idle_timeout: None,
         }
     }
 }
@@ -94,21 +133,27 @@ impl Default for Settings {
 impl Client {
     pub(super) fn new(
         edge: Arc<Edge>,
-        (incoming, outgoing): (Incoming, Outgoing),
+        socket: Tcp,
         session: Arc<Session>,
         worker: usize,
+        counted: CountedSession,
     ) -> Self {
+        let (incoming, outgoing) = socket::clear(&socket);
         Self {
             edge,
             session,
             worker,
+            socket,
+            security: Security::Clear,
+            counted,
             outgoing,
             lines: LineReader::new(incoming),
             presence: Presence::default(),
             ended: false,
-            passive: None,
+            route: None,
             accepted: Instant::now(),
             login: Login::Fresh,
+            failed_logins: 0,
             settings: Settings::default(),
         }
     }
@@ -117,6 +162,14 @@ impl Client {
     pub(super) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
         self.outgoing.write(reply.to_wire().as_bytes()).await
+    }
+
+    /// What becomes of the line ends of the files that the client transfers.
+    pub(super) fn line_ends(&self) -> LineEnds {
+        match (self.settings.data_type, self.edge.config.ascii) {
+            (DataType::Ascii, AsciiMode::Convert) => LineEnds::Converted,
+            (DataType::Ascii, AsciiMode::Ignore) | (DataType::Image, _) => LineEnds::Kept,
+        }
     }
 
     /// What becomes of an upload whose control connection ends with it.

@@ -1,11 +1,18 @@
 //! Data connections: how a client's comes about, and moving bytes over it with a deadline.
 
+mod active;
+mod ascii;
+mod host;
 mod opener;
 mod passive;
 mod plain;
+mod route;
 mod terms;
+mod wire;
 
+pub(super) use active::Target;
 pub(super) use opener::Opener;
 pub(crate) use passive::PassivePool;
 pub(super) use passive::Slot;
-pub(super) use terms::Terms;
+pub(super) use route::Route;
+pub(super) use terms::{LineEnds, Terms};

@@ -6,19 +6,27 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::passive::Slot;
+use super::ascii::AsciiData;
 use super::plain::PlainData;
-use super::terms::Terms;
+use super::route::Route;
+use super::terms::{LineEnds, Terms};
+use super::wire::Wire;
 use crate::data::{DataConnection, DataError, OpenData};
+use crate::{net, tls};
 
-/// A client that does not open its data connection for this long will not.
+/// A data connection that is not there, or has not finished its handshake, after this long will not.
 const OPEN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long after our own deadline the kernel gives up a client that has vanished: a client that is there and does not
+/// read is a stall.
+const VANISHED_AFTER: Duration = Duration::from_mins(1);
 
 /// Opens a data connection.
 #[derive(Debug)]
 pub(in crate::edge) struct Opener {
-    /// Where the client connects.
-    pub(in crate::edge) slot: Slot,
+    pub(in crate::edge) route: Route,
+    /// With what it is encrypted, if it is to be.
+    pub(in crate::edge) tls: Option<(tls::Session, tls::Way)>,
     pub(in crate::edge) terms: Terms,
     /// Told when the connection is there, so that 150 goes out.
     pub(in crate::edge) opened: oneshot::Sender<()>,
@@ -26,15 +34,29 @@ pub(in crate::edge) struct Opener {
 
 #[async_trait]
 impl OpenData for Opener {
-    async fn open(mut self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError> {
-        let connecting = timeout(OPEN_DEADLINE.min(self.terms.data_timeout), self.slot.connected());
-        let waiting =
-            async { connecting.await.map_err(|_| DataError::NotOpened("the client did not connect")) };
-        let stream = self.terms.abort.unless_requested(waiting).await?;
-        let stream = stream.ok_or(DataError::NotOpened("the port was taken back"))?;
-        let data = PlainData::new(stream, self.terms);
+    async fn open(self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError> {
+        let Self { route, tls, terms, opened } = *self;
+        let deadline = OPEN_DEADLINE.min(terms.data_timeout);
+        let stream = terms.abort.unless_requested(route.connected(deadline)).await?;
+        net::watch(&stream, terms.data_timeout.saturating_add(VANISHED_AFTER)).map_err(DataError::Lost)?;
         // The receiver is gone only if the session is, which the first read or write will notice.
-        let _ = self.opened.send(());
-        Ok(Box::new(data))
+        let _ = opened.send(());
+        let wire = match tls {
+            None => Wire::Clear(stream),
+            // Clients begin their handshake after the 150.
+            Some((tls, way)) => {
+                let securing = timeout(deadline, Wire::secure(stream, tls, way));
+                let securing = async {
+                    securing.await.unwrap_or(Err(DataError::NotSecured("no TLS handshake in time")))
+                };
+                terms.abort.unless_requested(securing).await?
+            }
+        };
+        let line_ends = terms.line_ends;
+        let data: Box<dyn DataConnection> = Box::new(PlainData::new(wire, terms));
+        Ok(match line_ends {
+            LineEnds::Kept => data,
+            LineEnds::Converted => Box::new(AsciiData::new(data)),
+        })
     }
 }

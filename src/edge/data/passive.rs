@@ -8,30 +8,25 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::config::{FtpConfig, PassiveHost, PeerCheck};
+use super::host::Hosts;
+use crate::config::{FtpConfig, PeerCheck};
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
-
-/// How long a DNS name in `ftp.passive_host` may take to resolve.
-const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The pool.
 #[derive(Debug)]
 pub(crate) struct PassivePool {
     /// The ports of each thread.
     ports: Vec<Vec<u16>>,
-    host: PassiveHost,
+    hosts: Hosts,
     check: PeerCheck,
-    /// What the name in `host` last resolved to, for when it does not resolve.
-    resolved: Mutex<Option<Ipv4Addr>>,
     waiting: Mutex<HashMap<Key, oneshot::Sender<TcpStream>>>,
     metrics: Arc<Metrics>,
 }
@@ -75,9 +70,8 @@ impl PassivePool {
         }
         let pool = Arc::new(Self {
             ports,
-            host: config.passive_host.clone(),
+            hosts: Hosts::new(config),
             check: config.data_peer_check,
-            resolved: Mutex::default(),
             waiting: Mutex::default(),
             metrics: Arc::clone(metrics),
         });
@@ -114,36 +108,9 @@ impl PassivePool {
         Some(Slot { pool: Arc::clone(self), key, foreign, connection, _counted: counted })
     }
 
-    /// The IPv4 address that a client which dialled `local` is told (RFC 959 section 4.1.2); none for IPv6 clients.
-    pub(in crate::edge) async fn address_for(&self, local: IpAddr) -> Option<Ipv4Addr> {
-        match (&self.host, local) {
-            (PassiveHost::Auto, IpAddr::V4(address)) => Some(address),
-            (PassiveHost::Auto, IpAddr::V6(_)) => None,
-            (PassiveHost::Address(address), _) => Some(*address),
-            (PassiveHost::Name(name), _) => self.resolve(name).await,
-        }
-    }
-
-    async fn resolve(&self, name: &str) -> Option<Ipv4Addr> {
-        let found = match timeout(RESOLVE_DEADLINE, tokio::net::lookup_host((name, 0))).await {
-            Ok(Ok(mut addresses)) => addresses.find_map(|address| match address.ip() {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            }),
-            Ok(Err(error)) => {
-                tracing::warn!(name, %error, "ftp.passive_host does not resolve");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(name, "ftp.passive_host does not resolve in time");
-                None
-            }
-        };
-        let mut last = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.is_some() {
-            *last = found;
-        }
-        *last
+    /// The IPv4 address that `client`, which dialled `local`, is told; none if there is none to tell.
+    pub(in crate::edge) async fn address_for(&self, client: IpAddr, local: IpAddr) -> Option<Ipv4Addr> {
+        self.hosts.told(client, local).await
     }
 
     async fn accept(self: Arc<Self>, port: u16, listener: TcpListener, shutdown: Shutdown) {

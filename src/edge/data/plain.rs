@@ -1,15 +1,13 @@
-//! A data connection in the clear.
+//! A data connection: moving its bytes with a deadline, and judging how it ends.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use socket2::SockRef;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::terms::Terms;
+use super::wire::{Arrived, Wire};
 use crate::config::OnControlLost;
 use crate::data::{DataConnection, DataError};
 
@@ -24,10 +22,10 @@ const SHORTEST_GRACE: Duration = Duration::from_millis(20);
 /// Ends that were sent together arrive together, unless one is lost and sent again.
 const LONGEST_GRACE: Duration = Duration::from_millis(250);
 
-/// A data connection in the clear.
+/// A data connection, in the clear or encrypted.
 #[derive(Debug)]
 pub(super) struct PlainData {
-    stream: TcpStream,
+    wire: Wire,
     terms: Terms,
     opened: Instant,
     /// What is written next follows something else, and is not to wait for its acknowledgement.
@@ -35,8 +33,8 @@ pub(super) struct PlainData {
 }
 
 impl PlainData {
-    pub(super) fn new(stream: TcpStream, terms: Terms) -> Self {
-        Self { stream, terms, opened: Instant::now(), writing: false }
+    pub(super) fn new(wire: Wire, terms: Terms) -> Self {
+        Self { wire, terms, opened: Instant::now(), writing: false }
     }
 
     /// At the orderly end of the data: fails if the client did not end it but went away. The ends of the connections
@@ -47,7 +45,9 @@ impl PlainData {
             return Ok(());
         }
         let took = self.opened.elapsed();
-        let sent_at_once = self.terms.moved.load(Ordering::Relaxed) <= SENT_AT_ONCE;
+        // Whoever ends TLS without saying so may well have been killed, and most clients do say so.
+        let sent_at_once =
+            !self.wire.declares_ends() && self.terms.moved.load(Ordering::Relaxed) <= SENT_AT_ONCE;
         if took >= SHORTEST_GRACE || !sent_at_once {
             let grace = (took / GRACE_SHARE).clamp(SHORTEST_GRACE, LONGEST_GRACE);
             // Late is good: the client is still there.
@@ -77,14 +77,19 @@ impl DataConnection for PlainData {
         // A full buffer would grow, which nobody has accounted for.
         debug_assert!(buffer.len() < buffer.capacity(), "no room to read into");
         let data_timeout = self.terms.data_timeout;
-        match timeout(data_timeout, self.stream.read_buf(buffer)).await {
-            Ok(Ok(0)) => {
+        match timeout(data_timeout, self.wire.read(buffer)).await {
+            Ok(Ok(Arrived::Bytes(read))) => {
+                self.count(read);
+                Ok(read)
+            }
+            Ok(Ok(Arrived::End)) => {
                 self.client_remains().await?;
                 Ok(0)
             }
-            Ok(Ok(read)) => {
-                self.count(read);
-                Ok(read)
+            Ok(Ok(Arrived::DeclaredEnd)) => {
+                // Some clients wait for ours before they look at the reply. One that does not has sent everything.
+                let _ = timeout(data_timeout, self.wire.end()).await;
+                Ok(0)
             }
             // Some stacks end every connection so.
             Ok(Err(_)) if self.is_announced_size() => Ok(0),
@@ -96,10 +101,10 @@ impl DataConnection for PlainData {
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), DataError> {
         let data_timeout = self.terms.data_timeout;
         if std::mem::replace(&mut self.writing, true) {
-            self.stream.set_nodelay(true).map_err(DataError::Lost)?;
+            self.wire.set_nodelay().map_err(DataError::Lost)?;
         }
         while !bytes.is_empty() {
-            let written = timeout(data_timeout, self.stream.write(bytes))
+            let written = timeout(data_timeout, self.wire.write(bytes))
                 .await
                 .map_err(|_| DataError::Stalled(data_timeout))?
                 .map_err(DataError::Lost)?;
@@ -109,15 +114,13 @@ impl DataConnection for PlainData {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<(), DataError> {
-        // Closing ends the connection in order, as long as the client has sent nothing.
-        Ok(())
+    async fn finish(mut self: Box<Self>) -> Result<(), DataError> {
+        let data_timeout = self.terms.data_timeout;
+        let ended = timeout(data_timeout, self.wire.end()).await;
+        ended.map_err(|_| DataError::Stalled(data_timeout))?.map_err(DataError::Lost)
     }
 
     fn reset(self: Box<Self>) {
-        // Without lingering the close is a reset, which no client takes for the end of a file.
-        if let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "cannot reset a data connection");
-        }
+        self.wire.reset();
     }
 }

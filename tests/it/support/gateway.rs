@@ -211,6 +211,11 @@ impl Gateway {
         found.expect("waited for it")
     }
 
+    /// Where control connections begin with TLS, if the configuration has such a place.
+    pub(crate) fn ftps(&self) -> SocketAddr {
+        self.listening("ftps listening")
+    }
+
     /// A control connection, greeted.
     pub(crate) fn connect(&self) -> Raw {
         Raw::connect(self.ftp, None)
@@ -299,9 +304,22 @@ impl Gateway {
         eventually("the sessions' end", limit, || self.metric(sessions) < 0.5);
     }
 
+    /// From now on it may have about `more` files more open than now: numbers below the limit may be free.
+    pub(crate) fn limit_files(&self, more: usize) {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id)).expect("a live child").count();
+        let mut command = Command::new("prlimit");
+        command.args([format!("--pid={}", self.id), format!("--nofile={}", open + more)]);
+        assert!(command.status().expect("util-linux is there").success());
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).expect("our own child");
+    }
+
+    /// The process.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.id
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {

@@ -8,6 +8,7 @@ mod killed;
 mod place;
 mod raw;
 mod s3;
+mod tls;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
 pub(crate) use killed::{Killed, killed};
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
-pub(crate) use raw::{Raw, reset};
+pub(crate) use raw::{Raw, accepted, eprt_command, may_use_port_20, port_command, reset};
 pub(crate) use s3::S3Server;
+pub(crate) use tls::Certificate;
 
 /// `size` bytes that differ from those of every other `seed` and repeat nowhere.
 pub(crate) fn bytes(size: usize, seed: u64) -> Vec<u8> {

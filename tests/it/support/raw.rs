@@ -1,7 +1,7 @@
 //! An FTP client made of bare sockets, which sends what it is told and shows every reply.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -179,6 +179,28 @@ impl Raw {
         self.open_data(SocketAddr::new(host, port))
     }
 
+    /// PORT with where the listener that it returns listens.
+    #[track_caller]
+    pub(crate) fn port(&mut self) -> TcpListener {
+        let listener = self.listener();
+        self.expect(&port_command(listener.local_addr().expect("bound")), 200);
+        listener
+    }
+
+    /// EPRT with where the listener that it returns listens.
+    #[track_caller]
+    pub(crate) fn eprt(&mut self) -> TcpListener {
+        let listener = self.listener();
+        self.expect(&eprt_command(listener.local_addr().expect("bound")), 200);
+        listener
+    }
+
+    /// A listener at the control connection's address.
+    fn listener(&self) -> TcpListener {
+        let host = self.stream().local_addr().expect("a live socket").ip();
+        TcpListener::bind((host, 0)).expect("a free port")
+    }
+
     /// A data connection from the control connection's address.
     #[track_caller]
     pub(crate) fn open_data(&self, address: SocketAddr) -> TcpStream {
@@ -287,6 +309,39 @@ impl Drop for Raw {
             eprintln!("--- the dialogue\n{}\n---", last.join("\n"));
         }
     }
+}
+
+/// PORT for this address.
+pub(crate) fn port_command(address: SocketAddr) -> String {
+    let [high, low] = address.port().to_be_bytes();
+    format!("PORT {},{high},{low}", address.ip().to_string().replace('.', ","))
+}
+
+/// EPRT for this address.
+pub(crate) fn eprt_command(address: SocketAddr) -> String {
+    let protocol = if address.is_ipv4() { 1 } else { 2 };
+    format!("EPRT |{protocol}|{}|{}|", address.ip(), address.port())
+}
+
+/// The connection that the gateway has made to `listener`.
+#[track_caller]
+pub(crate) fn accepted(listener: &TcpListener) -> TcpStream {
+    let (stream, _) = listener.accept().expect("a connection");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a live socket");
+    stream.set_write_timeout(Some(DEADLINE)).expect("a live socket");
+    stream
+}
+
+/// Whether this process, and so the gateway that it starts, may use port 20; says so if not.
+pub(crate) fn may_use_port_20() -> bool {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("a live socket");
+    let bound = socket.bind(&SocketAddr::from(([127, 0, 0, 1], 20)).into());
+    let may = !bound.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+    if !may {
+        eprintln!("skipped: no right to port 20");
+    }
+    may
 }
 
 /// Makes the close of `stream` a reset.

@@ -1,0 +1,225 @@
+//! Guessing passwords is made slow: who fails waits longer each time, and is then locked out for a while, by address and
+//! by name. Names that nobody has are treated like all others.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use moka::ops::compute::Op;
+use moka::sync::Cache;
+use tokio::time::Instant;
+
+/// Failures in a row from one address, beyond which each one locks it out. Many devices may share an address.
+const FREE_OF_ADDRESS: u32 = 10;
+/// The same of one name, whose owner others can lock out, and so shall not do it easily.
+const FREE_OF_NAME: u32 = 20;
+/// How long the first lockout holds; each further failure doubles it.
+const FIRST_LOCKOUT: Duration = Duration::from_mins(1);
+const LONGEST_LOCKOUT: Duration = Duration::from_mins(15);
+/// How long the reply to the first failure waits; each further failure doubles it.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
+/// Failures are forgotten after so long without another one.
+const MEMORY: Duration = Duration::from_mins(30);
+/// Addresses, and names, that are remembered at one time: some two megabytes each. Those that keep trying stay.
+const MOST: u64 = 10_000;
+
+/// Who has failed lately.
+#[derive(Debug)]
+pub(super) struct Lockout {
+    addresses: Failures,
+    names: Failures,
+    keys: RandomState,
+}
+
+/// A name and an address that try to log in.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    lockout: &'a Lockout,
+    address: u64,
+    name: u64,
+}
+
+impl Lockout {
+    pub(super) fn new() -> Self {
+        Self {
+            addresses: Failures::new(FREE_OF_ADDRESS),
+            names: Failures::new(FREE_OF_NAME),
+            keys: RandomState::new(),
+        }
+    }
+
+    /// Keeps keyed hashes in place of names, so that a long name takes no more memory than a short one.
+    pub(super) fn attempt(&self, name: &str, peer: IpAddr) -> Attempt<'_> {
+        Attempt { lockout: self, address: self.keys.hash_one(network(peer)), name: self.keys.hash_one(name) }
+    }
+}
+
+impl Attempt<'_> {
+    /// Whether the name or the address has to wait.
+    pub(super) fn is_locked(&self) -> bool {
+        let now = Instant::now();
+        self.lockout.addresses.is_locked(self.address, now) || self.lockout.names.is_locked(self.name, now)
+    }
+
+    /// Notes a failure. Returns how long its reply is to wait.
+    pub(super) fn failed(&self) -> Duration {
+        let now = Instant::now();
+        let (address, name) =
+            (self.lockout.addresses.add(self.address, now), self.lockout.names.add(self.name, now));
+        doubled(FIRST_DELAY, address.max(name) - 1, LONGEST_DELAY)
+    }
+
+    /// Forgets the failures of both: a device that was set up wrongly does not lock out those beside it.
+    pub(super) fn succeeded(&self) {
+        self.lockout.addresses.forget(self.address);
+        self.lockout.names.forget(self.name);
+    }
+}
+
+/// Failures in a row, by whoever fails.
+#[derive(Debug)]
+struct Failures {
+    free: u32,
+    records: Cache<u64, Record>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    failures: u32,
+    last: Instant,
+}
+
+impl Failures {
+    fn new(free: u32) -> Self {
+        Self { free, records: Cache::builder().max_capacity(MOST).time_to_idle(MEMORY).build() }
+    }
+
+    fn is_locked(&self, key: u64, now: Instant) -> bool {
+        self.records.get(&key).is_some_and(|record| now < record.last + self.lockout(record.failures))
+    }
+
+    /// How many failures in a row this one makes.
+    fn add(&self, key: u64, now: Instant) -> u32 {
+        let added = self.records.entry(key).and_compute_with(|record| {
+            let before = record
+                .map(moka::Entry::into_value)
+                .filter(|record| now.saturating_duration_since(record.last) < MEMORY);
+            Op::Put(Record { failures: before.map_or(0, |record| record.failures) + 1, last: now })
+        });
+        added.into_entry().map_or(1, |entry| entry.into_value().failures)
+    }
+
+    fn forget(&self, key: u64) {
+        self.records.invalidate(&key);
+    }
+
+    /// How long so many failures lock out.
+    fn lockout(&self, failures: u32) -> Duration {
+        match failures.checked_sub(self.free) {
+            Some(beyond) => doubled(FIRST_LOCKOUT, beyond, LONGEST_LOCKOUT),
+            None => Duration::ZERO,
+        }
+    }
+}
+
+/// `first`, doubled so many `times`, but not above `longest`.
+fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
+}
+
+/// What one client can take addresses from: a host with IPv6 has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn at(address: &str) -> IpAddr {
+        address.parse().expect("an address")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_is_locked_out_for_longer_each_time() {
+        let lockout = Lockout::new();
+        let attempt = |name: u32| lockout.attempt(&name.to_string(), at("192.0.2.1"));
+        for name in 0..FREE_OF_ADDRESS {
+            assert!(!attempt(name).is_locked(), "{name}");
+            attempt(name).failed();
+        }
+        for minutes in [1, 2, 4, 8, 15, 15] {
+            assert!(attempt(99).is_locked());
+            assert!(!lockout.attempt("99", at("192.0.2.2")).is_locked(), "another address");
+            advance(Duration::from_secs(minutes * 60 - 1)).await;
+            assert!(attempt(99).is_locked(), "{minutes}");
+            advance(Duration::from_secs(1)).await;
+            assert!(!attempt(99).is_locked(), "{minutes}");
+            attempt(99).failed();
+        }
+        advance(MEMORY).await;
+        attempt(1).failed();
+        assert!(!attempt(1).is_locked(), "forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_is_locked_out_wherever_it_is_tried_from() {
+        let lockout = Lockout::new();
+        let attempt = |host: u32| lockout.attempt("acme", std::net::Ipv4Addr::from_bits(host).into());
+        for host in 0..FREE_OF_NAME {
+            assert!(!attempt(host).is_locked(), "{host}");
+            attempt(host).failed();
+        }
+        assert!(attempt(1000).is_locked());
+        assert!(!lockout.attempt("other", at("0.0.3.232")).is_locked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_starts_anew() {
+        let lockout = Lockout::new();
+        let attempt = lockout.attempt("acme", at("192.0.2.1"));
+        for _ in 0..2 {
+            for _ in 1..FREE_OF_ADDRESS {
+                attempt.failed();
+            }
+            attempt.succeeded();
+        }
+        assert_eq!(attempt.failed(), FIRST_DELAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_failure_is_answered_later() {
+        let lockout = Lockout::new();
+        let attempt = lockout.attempt("acme", at("192.0.2.1"));
+        let delays: Vec<_> = (0..40).map(|_| attempt.failed().as_millis()).collect();
+        assert_eq!(delays[..6], [100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(delays[39], 1000);
+    }
+
+    #[test]
+    fn a_network_of_one_host_counts_as_one() {
+        assert_eq!(network(at("2001:db8::1")), network(at("2001:db8::ffff:1:2:3")));
+        assert_ne!(network(at("2001:db8::1")), network(at("2001:db8:0:1::1")));
+        assert_eq!(network(at("::ffff:192.0.2.1")), at("192.0.2.1"));
+        assert_ne!(network(at("192.0.2.1")), network(at("192.0.2.2")));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_addresses_and_names_is_bounded() {
+        let lockout = Lockout::new();
+        for host in 0..50_000 {
+            lockout.attempt(&host.to_string(), std::net::Ipv4Addr::from_bits(host).into()).failed();
+        }
+        for failures in [&lockout.addresses, &lockout.names] {
+            failures.records.run_pending_tasks();
+            let count = failures.records.iter().count();
+            assert!((1..=10_000).contains(&count), "{count}");
+        }
+    }
+}

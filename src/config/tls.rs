@@ -1,0 +1,116 @@
+//! `[ftp.tls]`: whether and how connections are encrypted.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::section::Section;
+
+/// `[ftp.tls]`, when it is not off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Whether clients may do without.
+    pub need: TlsNeed,
+    /// PEM: the certificate, and those that lead from it to one that clients know.
+    pub certificate: PathBuf,
+    /// PEM: its key, as PKCS#8, PKCS#1 or SEC1.
+    pub private_key: PathBuf,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// PEM: clients need a certificate that one of these has signed. None: they need none.
+    pub client_ca: Option<PathBuf>,
+    /// Whether data connections must resume a TLS session of their control connection.
+    pub require_session_reuse: bool,
+}
+
+/// Whether clients may do without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsNeed {
+    /// They may.
+    Optional,
+    /// No password and no file crosses the network in the clear.
+    Required,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are the versions")]
+pub enum TlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Off,
+    Optional,
+    Required,
+}
+
+impl TlsConfig {
+    /// None when it is off.
+    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+        let need = match section.field("mode", Mode::Off) {
+            Mode::Off => None,
+            Mode::Optional => Some(TlsNeed::Optional),
+            Mode::Required => Some(TlsNeed::Required),
+        };
+        let certificate = section.field("certificate", PathBuf::from("/tls/tls.crt"));
+        let private_key = section.field("private_key", PathBuf::from("/tls/tls.key"));
+        let min_version = section.field("min_version", TlsVersion::Tls12);
+        let client_ca = section.field("client_ca", PathBuf::new());
+        let client_ca = (!client_ca.as_os_str().is_empty()).then_some(client_ca);
+        let require_session_reuse = section.field("require_session_reuse", false);
+        // Who believes that certificates keep others out, or that sessions are reused, shall not be wrong.
+        if client_ca.is_some() && need != Some(TlsNeed::Required) {
+            section.error("client_ca", "needs mode = \"required\": clients without TLS show no certificate");
+        }
+        if require_session_reuse && need.is_none() {
+            section.error("require_session_reuse", "needs mode = \"optional\" or \"required\"");
+        }
+        section.finish();
+        Some(Self { need: need?, certificate, private_key, min_version, client_ca, require_session_reuse })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::error::Report;
+
+    fn read(text: &str) -> (Option<TlsConfig>, Vec<String>) {
+        let report = Report::default();
+        let config = TlsConfig::read(Section::root(text.parse().expect("TOML"), &report));
+        (config, report.into_errors().iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn it_is_off_unless_it_is_on() {
+        assert_eq!(read("certificate = \"x\"\nmin_version = \"1.3\""), (None, Vec::new()));
+        let (config, mistakes) = read("mode = \"optional\"");
+        assert_eq!(mistakes, [""; 0]);
+        let config = config.expect("it is on");
+        assert_eq!((config.need, config.min_version), (TlsNeed::Optional, TlsVersion::Tls12));
+        assert_eq!((config.certificate, config.private_key), ("/tls/tls.crt".into(), "/tls/tls.key".into()));
+        assert_eq!((config.client_ca, config.require_session_reuse), (None, false));
+    }
+
+    #[test]
+    fn what_would_not_hold_is_a_mistake() {
+        for (text, key) in [
+            ("client_ca = \"/ca\"", "client_ca"),
+            ("mode = \"optional\"\nclient_ca = \"/ca\"", "client_ca"),
+            ("require_session_reuse = true", "require_session_reuse"),
+            ("min_version = \"1.1\"", "min_version"),
+            ("certificat = \"x\"", "certificat"),
+        ] {
+            let mistakes = read(text).1;
+            assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
+            assert!(mistakes[0].starts_with(&format!("{key}: ")), "{mistakes:?}");
+        }
+        assert_eq!(read("mode = \"required\"\nclient_ca = \"/ca\"").1, [""; 0]);
+    }
+}

@@ -1,0 +1,199 @@
+//! TLS: the certificate that is in force, handshakes, and who may resume whose session. It does not know what runs over
+//! it.
+
+mod identity;
+mod self_signed;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{ConfigErrors, TlsConfig, TlsNeed};
+use crate::metrics::{HandshakeResult, Metrics, TlsConnection};
+use identity::{Files, Identity};
+
+pub(crate) use self_signed::SelfSigned;
+
+/// An encrypted connection.
+pub(crate) type Stream<S> = tokio_rustls::server::TlsStream<S>;
+
+/// How many sessions of one control connection can be resumed by ID where they are its own. A client asks for the last.
+const OWN_SESSIONS_BY_ID: usize = 4;
+
+/// What handshakes begin with. It can be replaced; sessions keep what they began with.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    config: TlsConfig,
+    current: ArcSwap<Sides>,
+    /// What the files held when they were last looked at; none when they could not be read.
+    seen: Mutex<Option<Files>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One identity on all kinds of connection.
+#[derive(Clone, Debug)]
+struct Sides {
+    control: Arc<ServerConfig>,
+    uploads: Arc<ServerConfig>,
+    downloads: Arc<ServerConfig>,
+}
+
+impl Sides {
+    fn new(control: ServerConfig) -> Self {
+        let with_tickets = |count| {
+            let mut data = control.clone();
+            (data.send_tls13_tickets, data.max_tls13_tickets) = (count, count);
+            Arc::new(data)
+        };
+        // Clients with OpenSSL use a ticket of TLS 1.3 once, so each connection has to bring the next one. But a client
+        // that only sends may never read it, and closing with bytes unread is a reset, which overtakes the end of its
+        // file: curl lost every second upload so.
+        Self { uploads: with_tickets(0), downloads: with_tickets(1), control: Arc::new(control) }
+    }
+}
+
+/// What is wrong with the files that `config` names.
+pub(crate) fn check(config: &TlsConfig) -> Result<(), ConfigErrors> {
+    Identity::new(config, &Files::read(config)?).map(drop)
+}
+
+impl Tls {
+    /// Reads the files that `config` names.
+    pub(crate) fn load(config: TlsConfig, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
+        let files = Files::read(&config)?;
+        let identity = Identity::new(&config, &files)?;
+        metrics.certificate_expires(identity.expires);
+        let current = ArcSwap::from_pointee(Sides::new(identity.server));
+        Ok(Self { config, current, seen: Mutex::new(Some(files)), metrics })
+    }
+
+    /// Whether clients may do without.
+    pub(crate) fn need(&self) -> TlsNeed {
+        self.config.need
+    }
+
+    /// Reads the files again. With errors, what is in force stays.
+    pub(crate) fn reload(&self) {
+        self.renew(Files::read(&self.config));
+    }
+
+    /// Like [`Tls::reload`], unless the files hold what they held when they were last looked at.
+    pub(crate) fn reload_if_changed(&self) {
+        let files = Files::read(&self.config);
+        if self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref() != files.as_ref().ok() {
+            self.renew(files);
+        }
+    }
+
+    fn renew(&self, files: Result<Files, ConfigErrors>) {
+        let identity =
+            files.as_ref().map_err(Clone::clone).and_then(|files| Identity::new(&self.config, files));
+        match identity {
+            Ok(identity) => {
+                self.metrics.certificate_expires(identity.expires);
+                self.current.store(Arc::new(Sides::new(identity.server)));
+                tracing::info!("certificate reloaded");
+            }
+            Err(errors) => tracing::error!(%errors, "certificate not reloaded, the old one stays"),
+        }
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = files.ok();
+    }
+
+    /// The handshake of a control connection. The caller bounds the wait.
+    pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<(Stream<S>, Session)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let sides = if self.config.require_session_reuse {
+            // With ticket keys of its own, whatever is resumed on its data connections began on this connection.
+            let mut own = ServerConfig::clone(&self.current.load().control);
+            identity::fresh_sessions(&mut own, OWN_SESSIONS_BY_ID).map_err(io::Error::other)?;
+            Sides::new(own)
+        } else {
+            Sides::clone(&self.current.load())
+        };
+        let accepted = TlsAcceptor::from(Arc::clone(&sides.control)).accept(stream).await;
+        let kind =
+            accepted.as_ref().ok().map(|stream| stream.get_ref().1).and_then(|tls| tls.handshake_kind());
+        self.metrics.tls_handshake(TlsConnection::Control, result(kind));
+        let stream = accepted?;
+        tracing::info!(version = version(stream.get_ref().1), resumed = is_resumed(kind), "TLS begins");
+        let session =
+            Session { sides, reuse: self.config.require_session_reuse, metrics: Arc::clone(&self.metrics) };
+        Ok((stream, session))
+    }
+}
+
+/// The TLS of one control connection, as its data connections need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    sides: Sides,
+    reuse: bool,
+    metrics: Arc<Metrics>,
+}
+
+/// What a data connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The client sends.
+    Upload,
+    /// The client is sent a file or a listing.
+    Download,
+}
+
+/// Why a data connection has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataTlsError {
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(#[from] io::Error),
+    /// The handshake succeeded, but began a session of its own where one of the control connection was to be resumed.
+    #[error("the TLS session of the control connection was not resumed")]
+    NotResumed,
+}
+
+impl Session {
+    /// The handshake of a data connection. The caller bounds the wait.
+    pub(crate) async fn accept<S>(&self, stream: S, way: Way) -> Result<Stream<S>, DataTlsError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = match way {
+            Way::Upload => &self.sides.uploads,
+            Way::Download => &self.sides.downloads,
+        };
+        let accepted = TlsAcceptor::from(Arc::clone(config)).accept(stream).await;
+        let kind =
+            accepted.as_ref().ok().map(|stream| stream.get_ref().1).and_then(|tls| tls.handshake_kind());
+        let refused = self.reuse && kind.is_some() && !is_resumed(kind);
+        let counted = if refused { HandshakeResult::Refused } else { result(kind) };
+        self.metrics.tls_handshake(TlsConnection::Data, counted);
+        let stream = accepted?;
+        if refused { Err(DataTlsError::NotResumed) } else { Ok(stream) }
+    }
+
+    /// Counts an upload that ended without the sign of TLS that it is whole.
+    pub(crate) fn ended_without_close_notify(&self) {
+        self.metrics.without_close_notify();
+    }
+}
+
+fn is_resumed(kind: Option<HandshakeKind>) -> bool {
+    matches!(kind, Some(HandshakeKind::Resumed))
+}
+
+fn result(kind: Option<HandshakeKind>) -> HandshakeResult {
+    match kind {
+        None => HandshakeResult::Failed,
+        Some(HandshakeKind::Resumed) => HandshakeResult::Resumed,
+        Some(_) => HandshakeResult::Full,
+    }
+}
+
+fn version(tls: &ServerConnection) -> &'static str {
+    tls.protocol_version().and_then(|version| version.as_str()).unwrap_or("unknown")
+}

@@ -1,0 +1,170 @@
+//! The certificate: how a first one is made, what is wrong with one, and how another one takes its place.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Certificate, Gateway, Setup, eventually, program};
+
+const EXPIRY: &str = "bucketport_tls_certificate_expiry_timestamp_seconds";
+
+#[test]
+fn a_first_certificate_is_made_and_none_is_overwritten() {
+    let certificate = Certificate::new();
+    let rights = |path| std::fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!(rights(certificate.private_key()), 0o600);
+    let folder = certificate.certificate().parent().expect("a folder").to_owned();
+    let again = program().arg("self-signed").arg("--folder").arg(folder).output().expect("it runs");
+    assert_eq!(again.status.code(), Some(64), "{again:?}");
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let arguments = ["self-signed", "--host", "ftp.example.com", "--host", "192.0.2.1", "--days", "30"];
+    let made = program().args(arguments).current_dir(other.path()).output().expect("it runs");
+    assert!(made.status.success() && other.path().join("tls.crt").is_file(), "{made:?}");
+}
+
+#[test]
+fn what_is_wrong_is_told_before_the_start() {
+    let (one, other) = (Certificate::new(), Certificate::new());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let check = |certificate: &std::path::Path, key: &std::path::Path, more: &str| {
+        let file = folder.path().join("x.toml");
+        let text = format!(
+            "[ftp.tls]\nmode = \"required\"\ncertificate = \"{}\"\nprivate_key = \"{}\"\n{more}\n\
+             [stores.a]\nurl = \"memory:///\"\n",
+            certificate.display(),
+            key.display()
+        );
+        std::fs::write(&file, text).expect("a writable folder");
+        let output = program().arg("check").arg("--config").arg(&file).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (certificate, key) = (one.certificate(), one.private_key());
+    assert_eq!(check(&certificate, &key, "min_version = \"1.3\"").0, Some(0));
+    let missing = folder.path().join("missing");
+    for (certificate, key, more, at) in [
+        (&missing, &key, "", "ftp.tls.certificate: "),
+        (&certificate, &missing, "", "ftp.tls.private_key: "),
+        (&key, &key, "", "ftp.tls.certificate: "),
+        (&certificate, &other.private_key(), "", "ftp.tls.private_key: does not belong"),
+        (&certificate, &key, "client_ca = \"/missing\"", "ftp.tls.client_ca: "),
+    ] {
+        let (code, said) = check(certificate, key, more);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.lines().any(|line| line.starts_with(at)), "{at} in {said}");
+    }
+}
+
+/// The certificate that clients see: whether it is this one.
+fn shows(gateway: &Gateway, certificate: &Certificate) -> bool {
+    let script = r"
+open_context = ssl.create_default_context()
+open_context.check_hostname, open_context.verify_mode = False, ssl.CERT_NONE
+with open_context.wrap_socket(socket.create_connection(('127.0.0.1', implicit_port), 30)) as connection:
+    shown = connection.getpeercert(binary_form=True)
+print(shown == ssl.PEM_cert_to_DER_cert(open(sys.argv[1]).read()))
+";
+    certificate.python(gateway, "1.3", script).trim() == "True"
+}
+
+#[test]
+fn a_swapped_secret_is_taken_up_and_a_bad_one_is_not() {
+    let certificates = [Certificate::new(), Certificate::new()];
+    // As Kubernetes mounts a Secret: files that are links through a link, which is replaced in one step.
+    let mount = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| mount.path().join(name);
+    for (index, certificate) in certificates.iter().enumerate() {
+        std::fs::create_dir(at(&index.to_string())).expect("a writable folder");
+        for (name, from) in [("tls.crt", certificate.certificate()), ("tls.key", certificate.private_key())] {
+            std::fs::copy(from, at(&index.to_string()).join(name)).expect("a writable folder");
+        }
+    }
+    let swap = |to: &str| {
+        symlink(to, at("new")).expect("a writable folder");
+        std::fs::rename(at("new"), at("..data")).expect("a writable folder");
+    };
+    swap("0");
+    for name in ["tls.crt", "tls.key"] {
+        symlink(format!("..data/{name}"), at(name)).expect("a writable folder");
+    }
+    let gateway = Setup::default()
+        .ftp("implicit_tls_listen = [\"127.0.0.1:0\"]")
+        .ftp("tls.mode = \"required\"")
+        .ftp(&format!("tls.certificate = \"{}\"", at("tls.crt").display()))
+        .ftp(&format!("tls.private_key = \"{}\"", at("tls.key").display()))
+        .start();
+    assert!(shows(&gateway, &certificates[0]));
+    assert!(gateway.metric(EXPIRY) > 1.7e9);
+    swap("1");
+    eventually("the new certificate", Duration::from_secs(30), || shows(&gateway, &certificates[1]));
+    gateway.wait_for_log("certificate reloaded");
+    // Its key is another's.
+    std::fs::create_dir(at("bad")).expect("a writable folder");
+    std::fs::copy(certificates[0].certificate(), at("bad").join("tls.crt")).expect("a writable folder");
+    std::fs::copy(certificates[1].private_key(), at("bad").join("tls.key")).expect("a writable folder");
+    swap("bad");
+    gateway.wait_for_log("certificate not reloaded, the old one stays");
+    assert!(shows(&gateway, &certificates[1]));
+    assert!(gateway.log().contains("ftp.tls.private_key: does not belong to the certificate"));
+    // It is not told again and again, but when somebody asks.
+    let told = || gateway.log().matches("certificate not reloaded").count();
+    let before = told();
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(told(), before);
+    gateway.signal(Signal::SIGHUP);
+    eventually("another complaint", Duration::from_secs(20), || told() == before + 1);
+    swap("0");
+    eventually("the first certificate", Duration::from_secs(30), || shows(&gateway, &certificates[0]));
+}
+
+#[test]
+fn running_sessions_go_on_with_the_certificate_that_they_began_with() {
+    let certificate = Certificate::new();
+    let gateway = certificate.setup("required").ftp("tls.require_session_reuse = true").start();
+    let script = format!(
+        r"
+client = login()
+client.storbinary('STOR x', io.BytesIO(b'x'))
+os.kill({}, signal.SIGHUP)
+time.sleep(1)
+client.storbinary('STOR y', io.BytesIO(b'y'))
+",
+        gateway.process_id()
+    );
+    certificate.python(&gateway, "1.3", &script);
+    gateway.wait_for_log("certificate reloaded");
+    assert_eq!(gateway.files(), ["x", "y"]);
+}
+
+#[test]
+fn a_client_ca_keeps_out_who_has_no_certificate_of_it() {
+    let (certificate, clients, strangers) = (Certificate::new(), Certificate::new(), Certificate::new());
+    let ca = format!("tls.client_ca = \"{}\"", clients.certificate().display());
+    let gateway = certificate.setup("required").ftp(&ca).start();
+    for version in ["1.2", "1.3"] {
+        let script = format!(
+            r"
+def attempt():
+    client = login()
+    client.storbinary('STOR x', io.BytesIO(b'x'))
+    return client
+def refused():
+    try:
+        attempt()
+        sys.exit('let in')
+    except (OSError, EOFError):
+        pass
+refused()
+context.load_cert_chain('{}', '{}')
+refused()
+context.load_cert_chain('{}', '{}')
+attempt()
+",
+            strangers.certificate().display(),
+            strangers.private_key().display(),
+            clients.certificate().display(),
+            clients.private_key().display(),
+        );
+        certificate.python(&gateway, version, &script);
+    }
+}
