@@ -43,6 +43,9 @@ fmt: ## Formatting (`cargo fmt` repairs it)
 clippy: ## Lints, warnings denied
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 
+# More tests at once than processors: most of their time they wait for a deadline or a retry.
+export RUST_TEST_THREADS ?= 6
+
 # The documentation's examples first, so that the last lines are those of the tests against the real binary.
 .PHONY: cargo-test
 cargo-test: ## All tests
