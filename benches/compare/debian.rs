@@ -20,7 +20,8 @@ fn passwd(home: &str) -> String {
     format!("bench:beXASnuSGSZa.:{DAEMON}:{DAEMON}::{home}:\n")
 }
 
-pub(crate) fn pure_ftpd() -> Result<Server, String> {
+/// With TLS where there is a `certificate`, a file with its key.
+pub(crate) fn pure_ftpd(certificate: Option<&Path>) -> Result<Server, String> {
     let mut command = program("usr/sbin/pure-ftpd")?;
     let (place, address) = (place(), free_address());
     let users = place.path("users.pdb");
@@ -39,22 +40,33 @@ pub(crate) fn pure_ftpd() -> Result<Server, String> {
     command.args(["-H", "-f", "none"]);
     // Users as low as ours may log in.
     command.args(["-u", "1"]);
+    if let Some(certificate) = certificate {
+        command.args(["-Y", "1"]).arg("-2").arg(certificate);
+    }
     Server::start("pure-ftpd", command, address, place, BENCH)
 }
 
-/// Its named users are the system's, so the one here is anonymous, with the rights of a named one.
-pub(crate) fn vsftpd() -> Result<Server, String> {
+/// Its named users are the system's, so the one here is anonymous, with the rights of a named one. With TLS where there is a
+/// `certificate`, a file with its key.
+pub(crate) fn vsftpd(certificate: Option<&Path>) -> Result<Server, String> {
     let mut command = program("usr/sbin/vsftpd")?;
     let (place, address) = (place(), free_address());
     let empty = place.path("empty");
     std::fs::create_dir(&empty).expect("folder");
+    let tls = certificate.map_or(String::new(), |certificate| {
+        format!(
+            "ssl_enable=YES\nallow_anon_ssl=YES\nforce_local_data_ssl=NO\nforce_local_logins_ssl=NO\n\
+             require_ssl_reuse=NO\nrsa_cert_file={0}\nrsa_private_key_file={0}\n",
+            certificate.display()
+        )
+    });
     let config = format!(
         "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\n\
          anonymous_enable=YES\nlocal_enable=NO\nftp_username=daemon\nanon_root={}\n\
          write_enable=YES\nanon_upload_enable=YES\nanon_other_write_enable=YES\nanon_world_readable_only=NO\n\
          secure_chroot_dir={}\npasv_min_port=10000\npasv_max_port=19999\n\
          # No look-up of clients in files or DNS, and no network namespace to make for each session.\n\
-         tcp_wrappers=NO\nisolate_network=NO\n",
+         tcp_wrappers=NO\nisolate_network=NO\n{tls}",
         address.port(),
         place.root().display(),
         empty.display()

@@ -1,17 +1,77 @@
 //! A minimal blocking FTP client that costs as little as possible beside the server.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::server::Server;
 
 const BUFFER: usize = 256 * 1024;
 
 pub(crate) struct Client {
-    control: BufReader<TcpStream>,
+    control: BufReader<Channel>,
     buffer: Vec<u8>,
     server: &'static str,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A connection to a server.
+enum Channel {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Channel {
+    fn new(stream: TcpStream, tls: Option<&Arc<ClientConfig>>) -> Self {
+        let Some(tls) = tls else { return Self::Plain(stream) };
+        let name = ServerName::try_from("localhost").expect("a name");
+        let client = ClientConnection::new(Arc::clone(tls), name).expect("client");
+        Self::Tls(Box::new(StreamOwned::new(client, stream)))
+    }
+
+    /// Says that all has been sent, and waits for the server to have it: a close with bytes unread, such as tickets, is a
+    /// reset.
+    fn finish(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            stream.flush().expect("data");
+            stream.sock.shutdown(Shutdown::Write).expect("data");
+            std::io::copy(&mut stream.sock, &mut std::io::sink()).ok();
+        }
+    }
+}
+
+impl Read for Channel {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => match stream.read(buffer) {
+                // Some servers leave out the sign that this is all.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(0),
+                read => read,
+            },
+        }
+    }
+}
+
+impl Write for Channel {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 impl Client {
@@ -28,10 +88,21 @@ impl Client {
     pub(crate) fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
-        let mut client = Self { control: BufReader::new(stream), buffer: Vec::new(), server: server.name };
+        let tls = server.tls.clone();
+        let control = BufReader::new(Channel::new(stream, None));
+        let mut client = Self { control, buffer: Vec::new(), server: server.name, tls };
         client.expect("220");
+        if client.tls.is_some() {
+            client.command("AUTH TLS", "234");
+            let Channel::Plain(stream) = client.control.into_inner() else { unreachable!("it was plain") };
+            client.control = BufReader::new(Channel::new(stream, client.tls.as_ref()));
+        }
         client.command(&format!("USER {}", server.login.user), "331");
         client.command(&format!("PASS {}", server.login.password), "230");
+        if client.tls.is_some() {
+            client.command("PBSZ 0", "200");
+            client.command("PROT P", "200");
+        }
         client
     }
 
@@ -41,7 +112,7 @@ impl Client {
 
     /// Uploads all of `content`.
     pub(crate) fn stor(&mut self, name: &str, content: &mut dyn Read) {
-        drop(self.send(name, content));
+        self.send(name, content).finish();
         self.expect("226");
     }
 
@@ -63,7 +134,7 @@ impl Client {
         reply.strip_prefix("213 ").map(|size| size.trim().parse().expect("size"))
     }
 
-    fn send(&mut self, name: &str, content: &mut dyn Read) -> TcpStream {
+    fn send(&mut self, name: &str, content: &mut dyn Read) -> Channel {
         let mut data = self.begin(&format!("STOR {name}"));
         loop {
             match content.read(&mut self.buffer).expect("content") {
@@ -109,7 +180,7 @@ impl Client {
         total
     }
 
-    fn begin(&mut self, command: &str) -> TcpStream {
+    fn begin(&mut self, command: &str) -> Channel {
         // Two sessions of pure-ftpd at times take the same port at once, and one of them is told 425.
         let reply = loop {
             let reply = self.command("PASV", "");
@@ -129,11 +200,12 @@ impl Client {
         );
         let data = TcpStream::connect(address).expect("data connection");
         self.command(command, "1");
-        data
+        Channel::new(data, self.tls.as_ref())
     }
 
     fn command(&mut self, line: &str, code: &str) -> String {
-        self.control.get_mut().write_all(format!("{line}\r\n").as_bytes()).expect("send");
+        let control = self.control.get_mut();
+        control.write_all(format!("{line}\r\n").as_bytes()).and_then(|()| control.flush()).expect("send");
         self.expect(code)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Small and large transfers to a local folder and logins beside pure-ftpd, vsftpd and proftpd (if `BENCH_DEBIAN` names
 //! the folder they are unpacked in), pyftpdlib and unFTP (if `BENCH_PYFTPDLIB_PYTHON` and `BENCH_UNFTP` name them);
-//! transfers to S3 and a long listing beside the raw `object_store` client; memory with many transfers at once. An
+//! the same over TLS; transfers to S3 and a long listing beside the raw `object_store` client; memory with many transfers at once. An
 //! argument selects the measurements whose name contains it.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -15,6 +15,7 @@ mod peers;
 mod process;
 mod s3;
 mod server;
+mod tls;
 mod turns;
 
 use ftp::Client;
@@ -50,6 +51,9 @@ fn main() {
     }
     if measure("sessions") {
         sessions();
+    }
+    if ["tls-small", "tls-large", "tls-logins", "tls-idle"].into_iter().any(measure) {
+        tls::run(measure);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::server::{BENCH, Login, Place, Server, free_address};
 pub(crate) fn start() -> Vec<Server> {
     type Start = fn() -> Result<Server, String>;
     let peers: [(&str, Start); 5] = [
-        ("pure-ftpd", debian::pure_ftpd),
-        ("vsftpd", debian::vsftpd),
+        ("pure-ftpd", || debian::pure_ftpd(None)),
+        ("vsftpd", || debian::vsftpd(None)),
         ("proftpd", debian::proftpd),
         ("pyftpdlib", pyftpdlib),
         ("unFTP", unftp),

@@ -4,8 +4,10 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use crate::process::Family;
@@ -14,6 +16,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) login: Login,
+    /// What its clients begin TLS with, if they do.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
     process: Child,
     place: Place,
 }
@@ -38,7 +42,7 @@ impl Server {
         let place = Place::new();
         let address = free_address();
         let config = format!(
-            "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"31000-31199\"\nmax_connections_per_ip = 1000\n\
+            "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"31000-31199\"\nmax_connections_per_ip = 10000\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{}\n\
              [[users]]\nname = \"bench\"\npassword = \"bench\"\n",
             stores.replace("FOLDER", &place.root().display().to_string())
@@ -46,6 +50,12 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bucketport"));
         command.arg("--config").arg(place.write("bucketport.toml", &config));
         Self::start("bucketport", command, address, place, BENCH).expect("our server")
+    }
+
+    /// The same, for clients that begin TLS.
+    pub(crate) fn with_tls(mut self, name: &'static str, tls: Arc<ClientConfig>) -> Self {
+        (self.name, self.tls) = (name, Some(tls));
+        self
     }
 
     pub(crate) fn start(
@@ -58,7 +68,7 @@ impl Server {
         // vsftpd speaks through its standard input if it cannot start.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().map_err(|error| error.to_string())?;
-        let server = Self { name, address, login, process, place };
+        let server = Self { name, address, login, tls: None, process, place };
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
             if Instant::now() > deadline {
