@@ -19,6 +19,8 @@ UNFTP_VERSION := 0.16.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 FAKE_GCS_VERSION := v1.56.1
 AZURITE_VERSION := 3.37.0
+COMMONS_NET_VERSION := 3.11.1
+BASIC_FTP_VERSION := 6.2.6
 
 ##@ Run
 
@@ -33,7 +35,7 @@ image: ## Build the container image IMAGE (bucketport:dev)
 ##@ Test
 
 .PHONY: test
-test: tools fmt clippy cargo-test doc deny ## Install what the tests need, then run every check below, in this order
+test: tools clients fmt clippy cargo-test doc deny ## Install what the tests need, then run every check below, in this order
 
 .PHONY: fmt
 fmt: ## Formatting (`cargo fmt` repairs it)
@@ -77,6 +79,25 @@ deny: cargo-deny ## Licences, banned crates, sources, and known vulnerabilities 
 	  echo 'WARNING: advisories NOT CHECKED: the advisory database could not be fetched (see above).' >&2; \
 	  echo '         Run `make deny` again where it can be.' >&2; \
 	fi
+
+CLIENTS := $(CURDIR)/target/clients
+
+# Each takes a second or two. A test whose client could not be had says so and passes.
+.PHONY: clients
+clients: build-tools ## Install the clients that the tests use beside curl and lftp, those in Java, JavaScript and Go where these are installed
+	@$(call apt_unless,type tnftp ncftpput curl >/dev/null 2>&1,tnftp ncftp curl)
+	@mkdir -p $(CLIENTS)
+	@$(call client_in,java,commons-net-$(COMMONS_NET_VERSION).jar,curl -sSfo $(CLIENTS)/commons-net-$(COMMONS_NET_VERSION).jar \
+	  https://repo1.maven.org/maven2/commons-net/commons-net/$(COMMONS_NET_VERSION)/commons-net-$(COMMONS_NET_VERSION).jar)
+	@$(call client_in,npm,basic-ftp-$(BASIC_FTP_VERSION),npm install --silent --no-audit --no-fund \
+	  --prefix $(CLIENTS)/basic-ftp-$(BASIC_FTP_VERSION) basic-ftp@$(BASIC_FTP_VERSION))
+	@$(call client_in,go,jlaffaye,go build -C tests/clients/jlaffaye -o $(CLIENTS)/jlaffaye .)
+
+# $(call client_in,LANGUAGE,FILE,COMMAND): lets COMMAND make FILE unless it is there.
+define client_in
+if ! command -v $(1) >/dev/null; then echo 'WARNING: no $(1), so no test with $(2)' >&2; \
+elif ! test -e $(CLIENTS)/$(2); then $(3) || { rm -rf $(CLIENTS)/$(2); echo 'WARNING: no test with $(2)' >&2; }; fi
+endef
 
 ##@ Measure
 

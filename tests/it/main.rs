@@ -25,6 +25,7 @@ mod login;
 mod memory;
 mod names;
 mod operations;
+mod other_clients;
 mod parameters;
 mod passwords;
 mod pipeline;

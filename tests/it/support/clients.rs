@@ -42,6 +42,11 @@ pub(crate) fn python(script: &str, arguments: &[&str]) -> Outcome {
     run(bounded("python3").args(["-c", script]).args(arguments))
 }
 
+/// Runs a client of tests/clients or of Debian, with `environment`.
+pub(crate) fn client(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
+    run(bounded(program).args(arguments).envs(environment.iter().copied()))
+}
+
 fn bounded(program: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--kill-after=5", DEADLINE, program]);

@@ -13,7 +13,7 @@ mod tls;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-pub(crate) use clients::{curl, lftp, python};
+pub(crate) use clients::{client, curl, lftp, python};
 pub(crate) use dialogue::Home;
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
