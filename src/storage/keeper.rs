@@ -91,8 +91,7 @@ impl Keeper {
             self.kept.cut(from);
         }
         let Some(replaces) = self.replaces.take() else { return true };
-        let discarding = async { self.store.discard_kept(&self.store.take_up(&replaces).await?).await };
-        if let Err(error) = discarding.await {
+        if let Err(error) = self.store.discard_unheld(&replaces).await {
             // Another session has it, or the store fails: then this upload goes on alone.
             let error = &error as &dyn std::error::Error;
             tracing::debug!(path = %self.path, error, "what was kept of another upload stays");

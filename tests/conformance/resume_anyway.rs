@@ -10,6 +10,7 @@ use bucketport::storage::{Error, UploadMode};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
@@ -36,6 +37,17 @@ async fn record(fixture: &Fixture, kind: &str) -> String {
         }
     };
     tokio::time::timeout(SOON, written).await.expect("one record")
+}
+
+/// Makes a record say something else under `key`; an old one says nothing under some.
+async fn change(fixture: &Fixture, record: &str, key: &str, value: Option<Value>) -> Bytes {
+    let text = fixture.download(record, 0).await.expect("a record");
+    let mut kept: Map<String, Value> = serde_json::from_slice(&text).expect("JSON");
+    kept.remove(key);
+    kept.extend(value.map(|value| (key.to_owned(), value)));
+    let text = Bytes::from(serde_json::to_vec(&kept).expect("JSON"));
+    fixture.put(record, &text).await;
+    text
 }
 
 fn from(offset: usize) -> UploadMode {
@@ -79,11 +91,7 @@ async fn only_what_was_seen_is_taken_up() {
         while faults.count(Call::Put) == before {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let text = fixture.download(&record, 0).await.expect("a record");
-        let mut kept: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-        kept["tail"] = serde_json::Value::Null;
-        let text = serde_json::to_vec(&kept).expect("JSON").into();
-        fixture.put(&record, &text).await;
+        let text = change(&fixture, &record, "tail", None).await;
         go.notify_one();
         text
     };
@@ -227,6 +235,116 @@ async fn records_that_cannot_be_read_are_removed() {
         clean_in(&fixture, TimeDelta::hours(26)).await;
         assert_eq!(fixture.records().await, [""; 0]);
     }
+}
+
+/// Names of records are used again: what was not found may be there now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_are_not_found_are_not_removed() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there").keeping(WINDOW);
+    for kind in ["resume", "uploads"] {
+        let record = format!(".bucketport/{kind}/damaged");
+        fixture.put(&record, &Bytes::from_static(b"{")).await;
+        fixture.faults().add(Call::Get, 0, 1, Fault::Status(404));
+        clean_in(&fixture, TimeDelta::hours(26)).await;
+        assert_eq!(records(&fixture, kind).await, [record]);
+        clean_in(&fixture, TimeDelta::hours(26)).await;
+        fixture.assert_no_records().await;
+    }
+}
+
+/// What a record names that cannot be read must not go while a gateway of another version may be at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_read_protects_what_it_names() {
+    let fixture = Fixture::on_local().await.expect("always there").keeping(WINDOW);
+    breaks(&fixture, "file", UploadMode::Replace, &body(PART, 1)).await;
+    let kept = kept_files(fixture.folder().expect("local")).pop().expect("kept");
+    make_old(&kept, 48);
+    let record = record(&fixture, "resume").await;
+    fixture.put(&record, &Bytes::from_static(b"{")).await;
+    clean_in(&fixture, TimeDelta::zero()).await;
+    assert!(kept.exists());
+    clean_in(&fixture, TimeDelta::hours(26)).await;
+    assert!(!kept.exists());
+    fixture.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_read_is_written_over() {
+    for plain in [Fixture::on_local().await, Fixture::on_s3_flat().await] {
+        let fixture = plain.expect("always there").keeping(WINDOW);
+        for sent in [10, PART] {
+            breaks(&fixture, "file", UploadMode::Replace, &body(10, 1)).await;
+            let record = record(&fixture, "resume").await;
+            fixture.put(&record, &Bytes::from_static(b"{")).await;
+            let bytes = body(sent + 10, 2);
+            breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..sent)).await;
+            assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), sent as u64);
+            completes(&fixture, "file", from(sent), &bytes.slice(sent..)).await;
+            fixture.assert_holds("file", &bytes).await;
+            // The first tail is nobody's.
+            clean_in(&fixture, TimeDelta::hours(26)).await;
+            fixture.assert_nothing_left().await;
+            fixture.store().delete(&fixture.path("file")).await.expect("it is there");
+        }
+    }
+}
+
+/// Gateways of before wrote no end of the window down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_without_an_end_has_the_window_of_whoever_reads_it() {
+    for plain in [Fixture::on_local().await, Fixture::on_s3_flat().await] {
+        let plain = plain.expect("always there");
+        let fixture = plain.keeping(WINDOW);
+        for (gateway, before, after) in [
+            (&fixture, TimeDelta::minutes(50), TimeDelta::minutes(70)),
+            (&plain, TimeDelta::days(6), TimeDelta::days(8)),
+        ] {
+            breaks(&fixture, "file", UploadMode::Replace, &body(10, 1)).await;
+            let record = record(&fixture, "resume").await;
+            change(&fixture, &record, "until", None).await;
+            assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), 10);
+            clean_in(gateway, before).await;
+            assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), 10);
+            clean_in(gateway, after).await;
+            fixture.assert_nothing_left().await;
+        }
+    }
+}
+
+/// What is discarded in part only is nothing to go on with, and keeps nothing else from being removed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_discarded_is_over_all_the_same() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there").keeping(WINDOW);
+    let orphan = ".bucketport/tails/orphan";
+    fixture.put(orphan, &body(10, 1)).await;
+    for by_janitor in [false, true] {
+        breaks(&fixture, "file", UploadMode::Replace, &body(PART + 10, 1)).await;
+        fixture.faults().add(Call::AbortMultipart, 0, 1, Fault::Status(403));
+        let later = Utc::now() + TimeDelta::hours(26);
+        let discarded = if by_janitor {
+            fixture.store().clean(fixture.metrics(), later).await
+        } else {
+            store_of(&fixture, "acme").delete(&fixture.path("file")).await
+        };
+        assert_err!(discarded, Refused(_));
+        assert_err!(size(&fixture, "acme", "file").await, NotFound);
+        let tails = records(&fixture, "tails").await;
+        assert_eq!(
+            (tails.len(), tails.iter().any(|tail| tail == orphan)),
+            if by_janitor { (1, false) } else { (2, true) }
+        );
+        // A minute later nobody has it.
+        let record = record(&fixture, "resume").await;
+        change(&fixture, &record, "held_until", None).await;
+        if by_janitor {
+            clean_in(&fixture, TimeDelta::zero()).await;
+        } else {
+            completes(&fixture, "file", UploadMode::Replace, &body(20, 2)).await;
+            assert_eq!(size(&fixture, "acme", "file").await.expect("complete"), 20);
+            fixture.store().delete(&fixture.path("file")).await.expect("it is there");
+        }
+    }
+    fixture.assert_nothing_left().await;
 }
 
 /// Whatever becomes of the tail and the record when an upload breaks again, what SIZE tells is there.
