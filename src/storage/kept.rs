@@ -94,10 +94,14 @@ impl Kept {
         self.len() > 0 && self.until > Some(self.at) && !self.is_over(Utc::now())
     }
 
-    /// Takes what has arrived, once it is all that was kept so far.
+    /// Takes what has arrived, once it is all that was kept so far. An upload that has only been opened is named before
+    /// that: if nobody knew of it, it would stay open.
     pub(super) fn advance(&mut self, saved: Option<Saved>) {
-        if let Some(saved) = saved.filter(|saved| saved.len() >= self.len()) {
+        let Some(saved) = saved else { return };
+        if saved.len() >= self.len() {
             (self.upload, self.tail) = (Some(saved), None);
+        } else if saved.len() == self.in_parts() {
+            self.upload = Some(saved);
         }
     }
 
@@ -281,6 +285,12 @@ impl Store {
     pub(super) async fn still_holds(&self, kept: &Kept) -> Result<bool> {
         let now = self.find_kept(&kept.record()).await?.record();
         Ok(now.is_some_and(|now| now.is_turn_of(kept)))
+    }
+
+    /// Whether the record of `kept` names the open upload that is called `id`.
+    pub(super) async fn names(&self, kept: &Kept, id: &str) -> Result<bool> {
+        let now = self.find_kept(&kept.record()).await?.record();
+        Ok(now.and_then(|now| now.upload).is_some_and(|upload| upload.id == id))
     }
 
     /// Keeps `bytes` as the tail of `kept`, in place of the one that it has.

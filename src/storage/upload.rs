@@ -241,7 +241,7 @@ impl Upload {
             if let Err(error) = self.keep(&mut keeper).await {
                 tracing::warn!(path = %self.path, %error, "what arrived of an upload is not kept");
                 // Others can go on with what a record tells of; it stays as it is.
-                if !keeper.has_record() && !keeper.is_taken() {
+                if !keeper.is_known(self.multipart.saved().as_ref()).await {
                     self.multipart.abort().await;
                 }
             }

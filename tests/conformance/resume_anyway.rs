@@ -39,6 +39,13 @@ async fn record(fixture: &Fixture, kind: &str) -> String {
     tokio::time::timeout(SOON, written).await.expect("one record")
 }
 
+/// What the field `key` of a record says.
+async fn says(fixture: &Fixture, record: &str, key: &str) -> Value {
+    let text = fixture.download(record, 0).await.expect("a record");
+    let kept: Value = serde_json::from_slice(&text).expect("JSON");
+    kept[key].clone()
+}
+
 /// Makes a record say something else under `key`; an old one says nothing under some.
 async fn change(fixture: &Fixture, record: &str, key: &str, value: Option<Value>) -> Bytes {
     let text = fixture.download(record, 0).await.expect("a record");
@@ -345,6 +352,61 @@ async fn what_cannot_be_discarded_is_over_all_the_same() {
         }
     }
     fixture.assert_nothing_left().await;
+}
+
+/// Of several uploads that begin at once one is kept; the others have records as well, which do not grow old.
+#[tokio::test(start_paused = true)]
+async fn a_silent_upload_that_is_not_kept_is_not_taken_for_left_over() {
+    let fixture = Fixture::on_memory().await.expect("always there").keeping(WINDOW);
+    let store = store_of(&fixture, "acme");
+    let path = fixture.path("file");
+    let planned = store.plan_upload(&path, UploadMode::Replace).await.expect("possible");
+    let (data, _) = FakeData::uploads([Step::Send(body(PART + 1, 1)), Step::StayForever]);
+    let abort = Abort::new();
+    tokio::select! {
+        result = planned.run(data, &abort) => panic!("it ended: {result:?}"),
+        result = is_renewed(&fixture, "uploads", Duration::from_hours(7)) => result.expect("possible"),
+    }
+}
+
+/// An upload whose beginning was kept is opened: from then on its record names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_opened_when_it_goes_on_is_known_at_once() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there").keeping(WINDOW);
+    let bytes = body(PART + 50, 1);
+    breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..100)).await;
+    let record = record(&fixture, "resume").await;
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), from(100)).await;
+    fixture.faults().add(Call::PutPart, 0, 1, Fault::Hang);
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(100..)), Step::StayForever]);
+    let abort = Abort::new();
+    let named = async {
+        while says(&fixture, &record, "upload").await.is_null() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        result = planned.expect("possible").run(data, &abort) => panic!("it ended: {result:?}"),
+        named = tokio::time::timeout(SOON, named) => named.expect("the upload has no record"),
+    }
+    assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), 100);
+    goes_on(&fixture, "file", 100, &bytes.slice(100..)).await;
+    fixture.assert_holds("file", &bytes).await;
+    fixture.assert_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_no_record_names_is_not_left_open() {
+    let fixture = Fixture::on_s3_flat().await.expect("always there").keeping(WINDOW);
+    let bytes = body(PART + 50, 1);
+    breaks(&fixture, "file", UploadMode::Replace, &bytes.slice(..100)).await;
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), from(100)).await;
+    fixture.faults().add(Call::Put, 0, 1000, Fault::Status(403));
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(100..)), Step::Lose]);
+    assert_err!(planned.expect("possible").run(data, &Abort::new()).await, Data(DataError::Lost(_)));
+    assert_eq!(fixture.open_uploads(), 0);
+    assert_eq!(size(&fixture, "acme", "file").await.expect("kept"), 100);
+    fixture.stop();
 }
 
 /// Whatever becomes of the tail and the record when an upload breaks again, what SIZE tells is there.
