@@ -409,6 +409,102 @@ async fn an_upload_that_no_record_names_is_not_left_open() {
     fixture.stop();
 }
 
+/// The store takes its time to say what stands at the name. Meanwhile the upload is its session's, and is no longer if
+/// another one has taken it up after all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_is_taken_up_during_its_last_look_is_not_completed() {
+    let plain = Fixture::on_s3_flat().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let (sent, bytes) = (PART + 10, body(2 * PART, 1));
+    breaks(&fixture, "file", UploadMode::Create, &bytes.slice(..sent)).await;
+    let record = record(&fixture, "resume").await;
+    let (path, store) = (fixture.path("file"), store_of(&fixture, "acme"));
+    let first = store.plan_upload(&path, from(sent)).await.expect("nobody has it");
+    let (faults, go) = (fixture.faults(), Arc::new(Notify::new()));
+    let before = faults.count(Call::Head);
+    faults.add(Call::Head, 0, 1, Fault::DoneAfter(Arc::clone(&go)));
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(sent..))]);
+    let abort = Abort::new();
+    let second = store_of(&fixture.replica(), "acme");
+    let taking_up = async {
+        while faults.count(Call::Head) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let held = says(&fixture, &record, "at").await;
+        while says(&fixture, &record, "at").await == held {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // As if it had not been written for long.
+        change(&fixture, &record, "held_until", None).await;
+        let kept = size(&fixture, "acme", "file").await.expect("kept");
+        let planned = second.plan_upload(&path, UploadMode::From(kept)).await.expect("nobody has it");
+        go.notify_one();
+        (planned, usize::try_from(kept).expect("small"))
+    };
+    let taking_up = tokio::time::timeout(SOON, taking_up);
+    let (ended, taken_up) = tokio::join!(first.run(data, &abort), taking_up);
+    let (planned, kept) = taken_up.expect("it is held and taken up");
+    assert_err!(ended, Busy);
+    fixture.assert_missing("file").await;
+    let (data, _) = FakeData::uploads([Step::Send(bytes.slice(kept..))]);
+    planned.run(data, &Abort::new()).await.expect("nothing is in its way");
+    fixture.assert_holds("file", &bytes).await;
+    plain.finish(Ok(())).await;
+}
+
+/// Whoever takes a file up cuts it: that must never be seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_cut_meanwhile_is_not_completed() {
+    let fixture = Fixture::on_local().await.expect("always there").keeping(WINDOW);
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), UploadMode::Replace).await;
+    let (reached, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let script =
+        [Step::Send(body(PART, 1)), Step::Reached(Arc::clone(&reached)), Step::Wait(Arc::clone(&go))];
+    let (data, _) = FakeData::uploads(script);
+    let abort = Abort::new();
+    let cutting = async {
+        reached.notified().await;
+        let file = kept_files(fixture.folder().expect("local")).pop().expect("open");
+        while std::fs::metadata(&file).expect("open").len() < PART as u64 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        File::options().write(true).open(&file).and_then(|file| file.set_len(9)).expect("ours");
+        go.notify_one();
+    };
+    let (result, ()) = tokio::join!(planned.expect("possible").run(data, &abort), cutting);
+    assert_err!(result, Changed);
+    fixture.assert_missing("file").await;
+    fixture.assert_nothing_left().await;
+}
+
+/// A store that does not say whose the upload is ends it like one that does not say what stands at the name.
+#[tokio::test]
+async fn a_store_that_does_not_say_whose_an_upload_is_ends_it() {
+    let plain = Fixture::on_s3_flat().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let faults = fixture.faults();
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), UploadMode::Replace).await;
+    let before = faults.count(Call::Get);
+    faults.add(Call::Get, 0, 1, Fault::Hang);
+    let (data, _) = FakeData::uploads([Step::Send(body(PART + 10, 1))]);
+    let abort = Abort::new();
+    let waiting = async {
+        while faults.count(Call::Get) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Everything waits for the answer, so the clock goes on to whatever gives up first.
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(46)).await;
+        tokio::time::resume();
+    };
+    let (result, ()) = tokio::join!(planned.expect("possible").run(data, &abort), waiting);
+    let Err(Error::Store(why)) = result else { panic!("{result:?}") };
+    assert!(format!("{why:?}").contains("whose it is"), "{why:?}");
+    fixture.assert_missing("file").await;
+    fixture.assert_nothing_left().await;
+    plain.finish(Ok(())).await;
+}
+
 /// Whatever becomes of the tail and the record when an upload breaks again, what SIZE tells is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_kept_is_kept_when_the_store_fails() {
