@@ -29,7 +29,7 @@ type Step = (Cleaned, for<'a> fn(&'a Store, &'a mut Round) -> BoxFuture<'a, Resu
 /// What a step tells those after it.
 struct Round {
     now: DateTime<Utc>,
-    /// None before all records of kept uploads were looked at.
+    /// None unless all records of kept uploads were looked at.
     claims: Option<Claims>,
 }
 
@@ -44,7 +44,8 @@ const STEPS: [Step; 4] = [
 /// A staged file that nobody has written to for so long is nobody's any more.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// The most records of a kind that are looked at in one round; the next one takes the others.
+/// The most records of a kind that are looked at in one round, the first of the listing: the others wait until some of
+/// those are gone.
 const MOST: usize = 10_000;
 
 impl Store {
@@ -94,9 +95,7 @@ impl Store {
     }
 
     async fn discard_kept_uploads(&self, round: &mut Round) -> Result<u64> {
-        let (count, claims) = self.discard_kept_too_long(MOST, round.now).await?;
-        round.claims = claims;
-        Ok(count)
+        self.discard_kept_too_long(MOST, round.now, &mut round.claims).await
     }
 
     async fn sweep_left_overs(&self, round: &mut Round) -> Result<u64> {

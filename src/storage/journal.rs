@@ -41,6 +41,25 @@ impl Kind {
     }
 }
 
+/// What stands under a record's name.
+#[derive(Debug)]
+pub(super) enum Found<T> {
+    Record(T),
+    Nothing,
+    /// It cannot be read: it is damaged, or of another version.
+    Damaged,
+}
+
+impl<T> Found<T> {
+    /// The record, if it can be read.
+    pub(super) fn record(self) -> Option<T> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Nothing | Self::Damaged => None,
+        }
+    }
+}
+
 /// A record as a listing shows it.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -90,12 +109,17 @@ impl Store {
 
     /// The record of this name; none if there is none, or none that can be read.
     pub(super) async fn read_record<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Option<T>> {
+        Ok(self.find_record(kind, name).await?.record())
+    }
+
+    /// What stands under this name.
+    pub(super) async fn find_record<T: DeserializeOwned>(&self, kind: Kind, name: &str) -> Result<Found<T>> {
         let path = self.records_folder(kind)?.join(name)?;
         let get = Get { from: 0, to: None, version: None, memory: Memory::Callers };
         let mut got = match self.whole.get(&path, get).await {
             Ok(got) if got.meta.size > LARGEST => return Err(Error::TooLarge("not a record")),
             Ok(got) => got,
-            Err(Error::NotFound) => return Ok(None),
+            Err(Error::NotFound) => return Ok(Found::Nothing),
             Err(error) => return Err(error),
         };
         let mut text = Vec::new();
@@ -103,12 +127,12 @@ impl Store {
             text.extend_from_slice(&chunk.bytes);
         }
         match serde_json::from_slice(&text) {
-            Ok(record) => Ok(Some(record)),
+            Ok(record) => Ok(Found::Record(record)),
             // A rename must not go on without it. The others are damaged, or of another version, and may be written over.
             Err(error) if kind == Kind::Rename => Err(Error::record(error.into())),
             Err(error) => {
                 tracing::warn!(record = %path, %error, "a record cannot be read and counts as none");
-                Ok(None)
+                Ok(Found::Damaged)
             }
         }
     }
@@ -123,9 +147,10 @@ impl Store {
 
     /// Removes a record that cannot be read and that nobody waits to write again.
     pub(super) async fn forget_damaged(&self, kind: Kind, name: &str) -> Result<()> {
+        self.forget_record(kind, name).await?;
         let key = self.records_folder(kind)?.join(name)?;
         tracing::warn!(store = self.name, %key, "removed an old record that could not be read");
-        self.forget_record(kind, name).await
+        Ok(())
     }
 
     /// The records of a kind, `most` of them at most. They are listed before anybody changes them.

@@ -39,9 +39,11 @@ pub(super) struct Keeper {
     from: Option<u64>,
     /// Another session has written the record first: this one keeps nothing.
     lost: Arc<AtomicBool>,
+    /// Then a record of the other kind has to do. It stays with the janitor.
+    noted: Option<Noted>,
     /// Another session has taken the upload up, which is not this one's any more.
     taken: Arc<AtomicBool>,
-    writing: Option<JoinHandle<()>>,
+    writing: Option<JoinHandle<Option<Noted>>>,
     next: Instant,
     settled: bool,
 }
@@ -77,6 +79,7 @@ impl Keeper {
             replaces: None,
             from: None,
             lost: Arc::default(),
+            noted: None,
             taken: Arc::default(),
             writing: None,
             next: Instant::now() + PACE,
@@ -91,8 +94,7 @@ impl Keeper {
             self.kept.cut(from);
         }
         let Some(replaces) = self.replaces.take() else { return true };
-        let discarding = async { self.store.discard_kept(&self.store.take_up(&replaces).await?).await };
-        if let Err(error) = discarding.await {
+        if let Err(error) = self.store.discard_unheld(&replaces).await {
             // Another session has it, or the store fails: then this upload goes on alone.
             let error = &error as &dyn std::error::Error;
             tracing::debug!(path = %self.path, error, "what was kept of another upload stays");
@@ -105,17 +107,24 @@ impl Keeper {
     pub(super) async fn due(&mut self) {
         // Nothing can be written before that, and a time that is over would keep the caller busy.
         self.written().await;
+        if let Some(noted) = &self.noted {
+            return sleep_until(noted.stale_at()).await;
+        }
         if !self.begun || self.is_lost() || self.is_taken() {
             return std::future::pending().await;
         }
         sleep_until(self.next).await;
     }
 
-    /// Writes down in the background that the upload is open and what has arrived of it. The first time that is at
-    /// once, later in its pace.
+    /// Writes down in the background that the upload is open and what has arrived of it. When it has just been opened that
+    /// is at once, later in its pace.
     pub(super) fn progress(&mut self, saved: Option<Saved>) {
+        if let Some(noted) = &mut self.noted {
+            return noted.refresh();
+        }
         let now = Instant::now();
-        if (self.begun && now < self.next)
+        let opened = saved.is_some() && !self.is_in_parts();
+        if (self.begun && !opened && now < self.next)
             || self.writing.as_ref().is_some_and(|writing| !writing.is_finished())
         {
             return;
@@ -135,7 +144,8 @@ impl Keeper {
         let recorded = Arc::clone(&self.recorded);
         let writing = async move {
             if in_doubt && matches!(store.still_holds(&kept).await, Ok(false)) {
-                return taken.store(true, Ordering::Release);
+                taken.store(true, Ordering::Release);
+                return None;
             }
             let written = store.keep(&kept, new).await;
             match (written, &kept.upload) {
@@ -147,14 +157,14 @@ impl Keeper {
                 }
                 (Err(Error::AlreadyExists), Some(upload)) => {
                     lost.store(true, Ordering::Release);
-                    // Then a record of the other kind has to do.
-                    drop(Noted::note(&store, &path, upload.clone()));
+                    return Some(Noted::note(&store, &path, upload.clone()));
                 }
                 (Err(error), _) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::debug!(path = %path, error, "the progress of an upload is not recorded");
                 }
             }
+            None
         };
         self.writing = Some(self.store.shutdown.spawn(writing));
     }
@@ -232,14 +242,28 @@ impl Keeper {
     }
 
     /// Whether others can go on with what was kept so far.
-    pub(super) fn has_record(&self) -> bool {
+    fn has_record(&self) -> bool {
         self.is_recorded() && !self.is_lost() && !self.is_taken()
     }
 
-    /// Whether others may know of the upload: a record names it, or is being written.
+    /// Whether others may know of the open upload: a record names it, or is being written.
     pub(super) fn may_be_known(&self) -> bool {
         let writing = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
-        self.is_taken() || (!self.is_lost() && (writing || self.is_recorded()))
+        let named = self.is_in_parts() && (writing || self.is_recorded());
+        self.is_taken() || (!self.is_lost() && named)
+    }
+
+    /// Whether a record names the open upload that `saved` is of, so that it is not this session's to abort. Waits for the
+    /// store's answer, but not for a store that hangs: in doubt one does.
+    pub(super) async fn is_known(&mut self, saved: Option<&Saved>) -> bool {
+        let looking = async {
+            self.written().await;
+            match saved {
+                Some(saved) if self.has_record() => self.store.names(&self.kept, &saved.id).await,
+                _ => Ok(self.is_taken()),
+            }
+        };
+        !matches!(timeout(PATIENCE, looking).await, Ok(Ok(false)))
     }
 
     fn is_recorded(&self) -> bool {
@@ -258,7 +282,10 @@ impl Keeper {
     /// Waits for the record that is being written. Dropping the future loses nothing.
     async fn written(&mut self) {
         if let Some(writing) = &mut self.writing {
-            let _ = writing.await;
+            // A panic in it is a matter of the log.
+            if let Ok(Some(noted)) = writing.await {
+                self.noted = Some(noted);
+            }
             self.writing = None;
         }
     }

@@ -14,7 +14,7 @@ use super::checksum::Checksum;
 use super::driver::{Condition, Get, Memory, Saved};
 use super::entry::{Entry, EntryKind};
 use super::error::{Error, Result};
-use super::journal::{Kind, new_name};
+use super::journal::{Found, Kind, new_name};
 use super::path::StorePath;
 use super::source::OldBytes;
 use super::store::Store;
@@ -23,6 +23,8 @@ use super::store::Store;
 const LEASE: TimeDelta = TimeDelta::seconds(30);
 /// How often whoever has it writes it again. A gateway that is killed loses so much at most.
 pub(super) const PACE: Duration = Duration::from_secs(5);
+/// For how long something is kept whose record does not tell, for a gateway that keeps nothing itself.
+const UNTOLD: Duration = Duration::from_hours(7 * 24);
 
 /// What was kept of an upload, as it is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,8 +37,9 @@ pub(super) struct Kept {
     tail: Option<Tail>,
     /// When it was written last, in seconds since 1970.
     at: i64,
-    /// When its time is over. It stands here so that gateways with another `resume_window` go by it as well.
-    until: i64,
+    /// When its time is over; not after `at` if it is being discarded. It stands here so that gateways with another
+    /// `resume_window` go by it as well. Records of old gateways do not tell.
+    until: Option<i64>,
     /// Differs each time that somebody takes it up.
     turn: String,
     held_until: Option<i64>,
@@ -59,7 +62,7 @@ impl Kept {
             upload: None,
             tail: None,
             at: Utc::now().timestamp(),
-            until: 0,
+            until: None,
             turn: new_name(),
             held_until: None,
         }
@@ -82,18 +85,23 @@ impl Kept {
 
     /// Whether its time is over.
     pub(super) fn is_over(&self, now: DateTime<Utc>) -> bool {
-        !self.is_held(now) && now.timestamp() >= self.until
+        !self.is_held(now) && self.until.is_some_and(|until| now.timestamp() >= until)
     }
 
-    /// Whether an upload can go on with it. One that had only just begun has left nothing to go on with.
+    /// Whether an upload can go on with it. One that had only just begun has left nothing to go on with, and of one that is
+    /// being discarded something may be gone.
     pub(super) fn is_of_use(&self) -> bool {
-        self.len() > 0 && !self.is_over(Utc::now())
+        self.len() > 0 && self.until > Some(self.at) && !self.is_over(Utc::now())
     }
 
-    /// Takes what has arrived, once it is all that was kept so far.
+    /// Takes what has arrived, once it is all that was kept so far. An upload that has only been opened is named before
+    /// that: if nobody knew of it, it would stay open.
     pub(super) fn advance(&mut self, saved: Option<Saved>) {
-        if let Some(saved) = saved.filter(|saved| saved.len() >= self.len()) {
+        let Some(saved) = saved else { return };
+        if saved.len() >= self.len() {
             (self.upload, self.tail) = (Some(saved), None);
+        } else if saved.len() == self.in_parts() {
+            self.upload = Some(saved);
         }
     }
 
@@ -114,8 +122,14 @@ impl Kept {
     pub(super) fn hold(&mut self, window: Duration) {
         let seconds = window.as_secs().saturating_add(u64::from(window.subsec_nanos() > 0));
         self.at = Utc::now().timestamp();
-        self.until = self.at.saturating_add_unsigned(seconds);
+        self.until = Some(self.at.saturating_add_unsigned(seconds));
         self.held_until = Some(self.at + LEASE.num_seconds());
+    }
+
+    /// Takes the `window` of the gateway that reads it, if the one that wrote it has not told.
+    fn complete_with(&mut self, window: Duration) {
+        let window = if window.is_zero() { UNTOLD } else { window };
+        self.until.get_or_insert(self.at.saturating_add_unsigned(window.as_secs().max(1)));
     }
 
     /// States that nobody has it.
@@ -160,7 +174,16 @@ impl Store {
     /// What was kept for this owner of an upload to `path`, also if its time is over.
     pub(super) async fn kept_at_all(&self, path: &StorePath) -> Result<Option<Kept>> {
         let Some(owner) = self.keeps_for() else { return Ok(None) };
-        self.read_record(Kind::Resume, &record_of(owner, path.as_str())).await
+        Ok(self.find_kept(&record_of(owner, path.as_str())).await?.record())
+    }
+
+    /// What a record of this name says.
+    pub(super) async fn find_kept(&self, name: &str) -> Result<Found<Kept>> {
+        let mut found: Found<Kept> = self.find_record(Kind::Resume, name).await?;
+        if let Found::Record(kept) = &mut found {
+            kept.complete_with(self.resume_window);
+        }
+        Ok(found)
     }
 
     /// What was kept for this owner of an upload to `path`, if it can be gone on with.
@@ -192,6 +215,17 @@ impl Store {
     /// Takes `kept` up, so that nobody else has it. Fails with `Busy` if somebody else does, or has written it since it was
     /// read.
     pub(super) async fn take_up(&self, kept: &Kept) -> Result<Kept> {
+        self.take_up_for(kept, self.resume_window).await
+    }
+
+    /// Leaves nothing of `kept`, which nobody has. Fails like [`take_up`](Self::take_up) if somebody has. If it fails
+    /// halfway, nobody goes on with what is left, and the janitor tries again.
+    pub(super) async fn discard_unheld(&self, kept: &Kept) -> Result<()> {
+        let taken = self.take_up_for(kept, Duration::ZERO).await?;
+        self.discard_kept(&taken).await
+    }
+
+    async fn take_up_for(&self, kept: &Kept, window: Duration) -> Result<Kept> {
         if kept.is_held(Utc::now()) {
             return Err(Error::Busy);
         }
@@ -205,19 +239,19 @@ impl Store {
             }
             Err(error) => return Err(error),
         }
-        let taken = self.take_turn(kept).await;
+        let taken = self.take_turn(kept, window).await;
         // It stands in nobody's way: whoever makes it again finds another turn in the record.
         let forgotten = self.forget_record(Kind::Turn, &kept.turn).await;
         taken.and_then(|taken| forgotten.map(|()| taken))
     }
 
-    async fn take_turn(&self, kept: &Kept) -> Result<Kept> {
+    async fn take_turn(&self, kept: &Kept, window: Duration) -> Result<Kept> {
         let name = kept.record();
         // Somebody may have been here between the look and the turn. What the caller has decided holds of what it saw only.
-        let now: Option<Kept> = self.read_record(Kind::Resume, &name).await?;
+        let now = self.find_kept(&name).await?.record();
         let mut taken = now.filter(|now| now == kept).ok_or(Error::Busy)?;
         taken.turn = new_name();
-        taken.hold(self.resume_window);
+        taken.hold(window);
         self.write_record(Kind::Resume, &name, &taken).await?;
         Ok(taken)
     }
@@ -234,8 +268,13 @@ impl Store {
     pub(super) async fn keep(&self, kept: &Kept, new: bool) -> Result<()> {
         if new {
             match self.create_record(Kind::Resume, &kept.record(), kept).await {
-                // An earlier try may have succeeded without an answer: then the record is this session's own.
-                Err(Error::AlreadyExists) if self.still_holds(kept).await? => {}
+                Err(Error::AlreadyExists) => match self.find_kept(&kept.record()).await? {
+                    // An earlier try may have succeeded without an answer: then the record is this session's own.
+                    Found::Record(now) if now.is_turn_of(kept) => {}
+                    // Nobody can go on with it.
+                    Found::Damaged => {}
+                    Found::Record(_) | Found::Nothing => return Err(Error::AlreadyExists),
+                },
                 created => return created,
             }
         }
@@ -244,8 +283,14 @@ impl Store {
 
     /// Whether whoever wrote `kept` has it still.
     pub(super) async fn still_holds(&self, kept: &Kept) -> Result<bool> {
-        let now: Option<Kept> = self.read_record(Kind::Resume, &kept.record()).await?;
+        let now = self.find_kept(&kept.record()).await?.record();
         Ok(now.is_some_and(|now| now.is_turn_of(kept)))
+    }
+
+    /// Whether the record of `kept` names the open upload that is called `id`.
+    pub(super) async fn names(&self, kept: &Kept, id: &str) -> Result<bool> {
+        let now = self.find_kept(&kept.record()).await?.record();
+        Ok(now.and_then(|now| now.upload).is_some_and(|upload| upload.id == id))
     }
 
     /// Keeps `bytes` as the tail of `kept`, in place of the one that it has.
@@ -299,8 +344,7 @@ impl Store {
     /// Leaves nothing of what was kept for this owner of an upload to `path`. Tells whether there was something.
     pub(super) async fn give_up(&self, path: &StorePath) -> Result<bool> {
         let Some(kept) = self.kept_at_all(path).await? else { return Ok(false) };
-        let taken = self.take_up(&kept).await?;
-        self.discard_kept(&taken).await?;
+        self.discard_unheld(&kept).await?;
         Ok(!kept.is_over(Utc::now()))
     }
 }

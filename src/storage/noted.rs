@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::driver::Saved;
 use super::error::Result;
-use super::journal::{Kind, new_name};
+use super::journal::{Found, Kind, new_name};
 use super::path::StorePath;
 use super::store::Store;
 
@@ -99,9 +99,13 @@ impl Store {
         if written.is_none_or(|written| now - written < LEFT_OVER) {
             return Ok(false);
         }
-        let Some(record) = self.read_record::<OpenUpload>(Kind::Upload, name).await? else {
-            self.forget_damaged(Kind::Upload, name).await?;
-            return Ok(false);
+        let record: OpenUpload = match self.find_record(Kind::Upload, name).await? {
+            Found::Record(record) => record,
+            Found::Nothing => return Ok(false),
+            Found::Damaged => {
+                self.forget_damaged(Kind::Upload, name).await?;
+                return Ok(false);
+            }
         };
         let path = StorePath::root().join(&record.key)?;
         self.whole.discard(&path, &record.upload).await?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::{Error, Result};
-use super::journal::{Kind, Record};
+use super::journal::{Found, Kind, Record};
 use super::kept::Kept;
 use super::store::Store;
 
@@ -36,27 +36,40 @@ impl Store {
     }
 
     /// Discards what is kept whose time is over as of `now`, and then the tails and turns that no record names. Tells how
-    /// many it discarded, and what the records of all others name; none if there are more than `most`.
+    /// many it discarded, and leaves in `claims` what the records of all others name; none if there are more than `most`,
+    /// or some that could not be read.
     pub(super) async fn discard_kept_too_long(
         &self,
         most: usize,
         now: DateTime<Utc>,
-    ) -> Result<(u64, Option<Claims>)> {
-        let (mut count, mut claims, mut result) = (0, Claims::default(), Ok(()));
+        claims: &mut Option<Claims>,
+    ) -> Result<u64> {
         let records = self.records(Kind::Resume, most).await?;
-        let all = records.len() < most;
+        let (mut count, mut result, mut all) = (0, Ok(()), records.len() < most);
+        let mut claimed = Claims::default();
         for record in &records {
             match self.discard_if_over(record, now).await {
+                Ok(Looked::Gone) => {}
                 Ok(Looked::Discarded) => count += 1,
-                Ok(Looked::Nothing) => {}
-                Ok(Looked::Kept(kept)) => claims.add(*kept),
-                Err(error) => result = result.and(Err(error)),
+                Ok(Looked::Unreadable) => all = false,
+                Ok(Looked::Stays(kept, tried)) => {
+                    claimed.add(*kept);
+                    result = result.and(tried);
+                }
+                Err(error) => {
+                    all = false;
+                    result = result.and(Err(error));
+                }
             }
         }
-        result?;
-        if !all {
-            return Ok((count, None));
+        if all {
+            let claimed = claims.insert(claimed);
+            result = result.and(self.forget_unclaimed(most, now, claimed).await);
         }
+        result.map(|()| count)
+    }
+
+    async fn forget_unclaimed(&self, most: usize, now: DateTime<Utc>, claims: &Claims) -> Result<()> {
         for kind in [Kind::Tail, Kind::Turn] {
             for record in self.records(kind, most).await? {
                 if self.is_old(&record, now) && !claims.tails.contains(&record.name) {
@@ -64,34 +77,44 @@ impl Store {
                 }
             }
         }
-        Ok((count, Some(claims)))
+        Ok(())
     }
 
     async fn discard_if_over(&self, record: &Record, now: DateTime<Utc>) -> Result<Looked> {
-        let Some(kept) = self.read_record::<Kept>(Kind::Resume, &record.name).await? else {
-            // It is damaged, or gone since it was listed.
-            if self.is_old(record, now) {
+        let kept = match self.find_kept(&record.name).await? {
+            Found::Record(kept) => Box::new(kept),
+            Found::Nothing => return Ok(Looked::Gone),
+            Found::Damaged if self.is_old(record, now) => {
                 self.forget_damaged(Kind::Resume, &record.name).await?;
+                return Ok(Looked::Gone);
             }
-            return Ok(Looked::Nothing);
+            Found::Damaged => return Ok(Looked::Unreadable),
         };
         if !kept.is_over(now) {
-            return Ok(Looked::Kept(Box::new(kept)));
+            return Ok(Looked::Stays(kept, Ok(())));
         }
-        let taken = match self.take_up(&kept).await {
-            Err(Error::Busy) => return Ok(Looked::Kept(Box::new(kept))),
-            taken => taken?,
-        };
-        self.discard_kept(&taken).await?;
-        tracing::info!(store = self.name, key = taken.key(), "discarded what was kept of a broken upload");
-        Ok(Looked::Discarded)
+        match self.discard_unheld(&kept).await {
+            Ok(()) => {
+                tracing::info!(
+                    store = self.name,
+                    key = kept.key(),
+                    "discarded what was kept of a broken upload"
+                );
+                Ok(Looked::Discarded)
+            }
+            Err(Error::Busy) => Ok(Looked::Stays(kept, Ok(()))),
+            Err(error) => Ok(Looked::Stays(kept, Err(error))),
+        }
     }
 }
 
 /// What became of a record.
 enum Looked {
     Discarded,
-    /// There is none that can be read.
-    Nothing,
-    Kept(Box<Kept>),
+    /// It is gone, or was of no use to anybody.
+    Gone,
+    /// Somebody, of another version perhaps, may be able to read it.
+    Unreadable,
+    /// What it names is not to be touched, also where discarding it was tried.
+    Stays(Box<Kept>, Result<()>),
 }

@@ -25,7 +25,7 @@ const FIRST_BUFFER: usize = 8 * 1024;
 /// How long whoever keeps what arrived waits for the store.
 const KEEPING_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the store may take to say what stands at the name of an upload whose bytes are all sent.
+/// How long the store may take to say what stands at the name of an upload whose bytes are all sent, and whose it is.
 ///
 /// Semantics decision: the client waits for its 226 then, and with all retries it would wait four minutes; curl waits one.
 /// The retries over a restart of the store mostly fit in.
@@ -188,25 +188,33 @@ impl Upload {
     }
 
     async fn finish(&mut self, condition: &Condition) -> Result<()> {
+        if !self.multipart.is_unknown() {
+            if self.part.len() > 0 {
+                self.send_part().await?;
+            }
+            while let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await {
+                sent?;
+            }
+        }
+        // Seldom, and large.
+        timeout(LAST_LOOK, Box::pin(self.look(condition))).await.unwrap_or_else(|_| {
+            Err(Error::silent("what stands at the name of an upload that is all sent, or whose it is"))
+        })?;
         if self.multipart.is_unknown() {
-            self.store.require(&self.path, condition).await?;
             return self.multipart.put(self.part.take(), condition).await;
         }
-        if self.part.len() > 0 {
-            self.send_part().await?;
+        renewing(&mut self.keeper, self.multipart.complete(condition)).await
+    }
+
+    /// Fails unless the upload may end now.
+    async fn look(&mut self, condition: &Condition) -> Result<()> {
+        // Not every store can make the end of a multipart upload conditional, so this is checked last of all...
+        renewing(&mut self.keeper, self.store.require(&self.path, condition)).await?;
+        match &mut self.keeper {
+            // ...but for this: whoever has taken the upload up meanwhile may be changing it.
+            Some(keeper) => keeper.require_hold().await,
+            None => Ok(()),
         }
-        while let Some(sent) = renewing(&mut self.keeper, self.multipart.arrived()).await {
-            sent?;
-        }
-        if let Some(keeper) = &mut self.keeper {
-            Box::pin(keeper.require_hold()).await?;
-        }
-        // Not every store can make the end of a multipart upload conditional, so this is checked last of all.
-        let looking = timeout(LAST_LOOK, self.store.require(&self.path, condition)).await;
-        looking.unwrap_or_else(|_| {
-            Err(Error::silent("what stands at the name of an upload that is all sent"))
-        })?;
-        self.multipart.complete(condition).await
     }
 
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs.
@@ -241,7 +249,7 @@ impl Upload {
             if let Err(error) = self.keep(&mut keeper).await {
                 tracing::warn!(path = %self.path, %error, "what arrived of an upload is not kept");
                 // Others can go on with what a record tells of; it stays as it is.
-                if !keeper.has_record() && !keeper.is_taken() {
+                if !keeper.is_known(self.multipart.saved().as_ref()).await {
                     self.multipart.abort().await;
                 }
             }

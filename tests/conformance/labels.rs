@@ -1,6 +1,6 @@
 //! What uploads put on their objects, and what comes of the checksum among it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,11 @@ fn metadata<'a>(labels: &'a Labels, key: &str) -> Option<&'a str> {
 }
 
 async fn upload(fixture: &Fixture, name: &str, mode: UploadMode, size: usize) {
-    let store = Arc::new(fixture.store().owned_by("acme ü").used_from(CLIENT));
+    upload_from(fixture, CLIENT, name, mode, size).await;
+}
+
+async fn upload_from(fixture: &Fixture, client: IpAddr, name: &str, mode: UploadMode, size: usize) {
+    let store = Arc::new(fixture.store().owned_by("acme ü").used_from(client));
     let planned = store.plan_upload(&fixture.path(name), mode).await.expect("possible");
     let (data, _) = FakeData::uploads([Step::Send(body(size, 1))]);
     planned.run(data, &Abort::new()).await.expect("the store works");
@@ -60,6 +64,18 @@ async fn files_say_what_they_are_and_whose() {
                 "only what is stored in one request has one: {checksum:?}"
             );
         }
+    }
+    fixture.finish(Ok(())).await;
+}
+
+#[tokio::test]
+async fn the_address_of_a_client_is_as_usual() {
+    let fixture = flat().await;
+    let client = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7));
+    for size in [10, PART + 1] {
+        upload_from(&fixture, client, "file", UploadMode::Replace, size).await;
+        let labels = bucket(&fixture).labels(fixture.path("file").as_str());
+        assert_eq!(metadata(&labels, "bucketportclient"), Some("2001:db8::7"), "{size}");
     }
     fixture.finish(Ok(())).await;
 }

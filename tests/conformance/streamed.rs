@@ -163,15 +163,16 @@ async fn a_store_that_hangs_does_not_hold_up_an_abort() {
 async fn a_store_that_answers_nothing_during_an_upload_ends_it() {
     let fixture = fixture().await;
     let old = body(10, 1);
-    for mode in [UploadMode::Append, UploadMode::Create] {
-        let name = format!("{mode:?}");
+    let modes = [UploadMode::Append, UploadMode::Create];
+    for (mode, size) in modes.into_iter().flat_map(|mode| [(mode, SMALL), (mode, LARGE)]) {
+        let name = format!("{mode:?} {size}");
         if mode == UploadMode::Append {
             fixture.put(&name, &old).await;
         }
         let planned = fixture.store().plan_upload(&fixture.path(&name), mode).await.expect("possible");
         let before = fixture.faults().count(Call::Head);
         fixture.faults().add(Call::Head, 0, 1, Fault::Hang);
-        let (data, _) = FakeData::uploads([Step::Send(body(LARGE, 2))]);
+        let (data, _) = FakeData::uploads([Step::Send(body(size, 2))]);
         let abort = Abort::new();
         let waiting = async {
             while fixture.faults().count(Call::Head) == before {

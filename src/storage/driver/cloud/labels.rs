@@ -42,9 +42,10 @@ impl Labels {
         }
         // An IPv4 client of an IPv6 socket counts as IPv4.
         let client = uploader.address.map(|address| address.to_canonical().to_string());
-        let named = [(NAME, Some(path.file_name())), (UPLOADER, uploader.name), (CLIENT, client.as_deref())];
+        let named =
+            [(NAME, Some(ascii(path.file_name()))), (UPLOADER, uploader.name.map(ascii)), (CLIENT, client)];
         for (key, value) in named.into_iter().filter_map(|(key, value)| Some((key, value?))) {
-            attributes.insert(Attribute::Metadata(key.into()), ascii(value).into());
+            attributes.insert(Attribute::Metadata(key.into()), value.into());
         }
         (attributes, self.tags.clone())
     }

@@ -105,6 +105,13 @@ impl Staged {
         std::io::copy(source, file).map(drop).map_err(Error::local)
     }
 
+    /// Fails with `Changed` if it has not as many bytes as were written: another session has cut or continued it.
+    pub(super) fn require_size(&self, size: u64) -> Result<()> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = file.as_ref().ok_or(Error::Changed)?.metadata().map_err(Error::local)?.len();
+        if now == size { Ok(()) } else { Err(Error::Changed) }
+    }
+
     /// Gives it its name. Nothing can be added afterwards.
     pub(super) fn publish(&self, publish: Publish) -> Result<()> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();

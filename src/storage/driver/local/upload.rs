@@ -95,10 +95,17 @@ impl OpenUpload for FolderUpload {
     }
 
     async fn complete(&mut self, condition: &Condition) -> Result<()> {
-        let staged = self.staged.take().ok_or(Error::Changed)?;
-        let publish = publish(condition);
+        // It stays here until it has its name, for whoever aborts it or leaves it to another session.
+        let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
+        let (size, publish) = (self.written.load(Ordering::Acquire), publish(condition));
+        let complete = move || {
+            staged.require_size(size)?;
+            staged.publish(publish)
+        };
         // On a blocking thread: closing a large file and replacing another can take long.
-        self.disk.run(Cost::Large, move || staged.publish(publish)).await
+        self.disk.run(Cost::Large, complete).await?;
+        self.staged = None;
+        Ok(())
     }
 
     async fn abort(&mut self) -> Result<()> {
