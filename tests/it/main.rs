@@ -28,6 +28,7 @@ mod operations;
 mod parameters;
 mod passwords;
 mod pipeline;
+mod proxy;
 mod resume;
 mod shutdown;
 mod tls;
