@@ -18,6 +18,7 @@ mod facts;
 mod failure;
 mod garbage;
 mod hanging_store;
+mod haproxy;
 mod killed;
 mod left_over;
 mod listing;
