@@ -203,6 +203,7 @@ build-tools: ## Install what building and running need
 .PHONY: tools
 tools: build-tools cargo-deny ## Install what the tests need as well
 	@$(call apt_unless,type curl lftp python3 git >/dev/null 2>&1,curl lftp python3 git)
+	@$(call apt_unless,type haproxy >/dev/null 2>&1 || test -x /usr/sbin/haproxy,haproxy)
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 
 # Built without the optimisation that takes most of the time: it runs for a second.

@@ -47,6 +47,24 @@ pub(crate) fn rehome_listener(listener: TcpListener) -> io::Result<TcpListener> 
     TcpListener::from_std(listener.into_std()?)
 }
 
+/// The addresses that a client's connection is between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// The client's.
+    pub(crate) client: SocketAddr,
+    /// What the client has connected to, which may be a balancer's.
+    pub(crate) dialled: SocketAddr,
+    /// Our own.
+    pub(crate) local: SocketAddr,
+}
+
+impl Ends {
+    /// Those of a connection that nobody has made for somebody else.
+    pub(crate) fn direct(client: SocketAddr, local: SocketAddr) -> Self {
+        Self { client, dialled: local, local }
+    }
+}
+
 /// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())

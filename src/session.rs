@@ -11,6 +11,7 @@ use tracing::Span;
 use crate::data::{Abort, OpenData};
 use crate::digest::Algorithm;
 use crate::facts::Facts;
+use crate::net::Ends;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::user::User;
@@ -22,7 +23,9 @@ pub(crate) struct Session {
     pub id: u64,
     /// The client's end of the control connection.
     pub peer: SocketAddr,
-    /// Our end of it.
+    /// What the client has connected to, which may be a balancer's.
+    pub dialled: SocketAddr,
+    /// Our end of the control connection.
     pub local: SocketAddr,
     /// When it was accepted.
     pub began: Instant,
@@ -42,9 +45,10 @@ struct State {
 
 impl Session {
     /// A session nobody has logged in to.
-    pub(crate) fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(id: u64, ends: Ends) -> Self {
+        let Ends { client: peer, dialled, local } = ends;
         let span = tracing::info_span!("session", id, peer = %peer, user = tracing::field::Empty);
-        Self { id, peer, local, began: Instant::now(), span, state: Mutex::default() }
+        Self { id, peer, dialled, local, began: Instant::now(), span, state: Mutex::default() }
     }
 
     /// Who is logged in.
@@ -322,7 +326,7 @@ mod tests {
     #[test]
     fn a_command_is_taken_once_and_its_reply_as_well() {
         let address = SocketAddr::from(([127, 0, 0, 1], 21));
-        let session = Session::new(1, address, address);
+        let session = Session::new(1, Ends::direct(address, address));
         session.begin(Pending::new(Operation::Size, VirtualPath::root()));
         assert!(session.take_pending().is_some() && session.take_pending().is_none());
         session.answer(Reply::new(550, "no"));

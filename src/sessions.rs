@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::metrics::Rejection;
+use crate::net::Ends;
 use crate::session::{Activity, Session};
 
 /// All sessions. Clones are the same registry.
@@ -21,6 +22,8 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 struct Live {
     last_id: u64,
+    /// Connections that have a place, those that are not yet sessions included.
+    places: usize,
     sessions: BTreeMap<u64, Arc<Session>>,
     /// Only addresses that are connected, so it is bounded like the sessions.
     by_address: HashMap<IpAddr, usize>,
@@ -47,21 +50,14 @@ impl Sessions {
         Self { most, most_per_address, live: Arc::default() }
     }
 
-    /// A session for a client at `peer` that has connected to `local`; it is live until the entry is dropped.
-    pub(crate) fn open(&self, peer: SocketAddr, local: SocketAddr) -> Result<Entry, Rejection> {
+    /// A place for a connection of which nothing else is known yet.
+    pub(crate) fn arrive(&self) -> Result<Place, Rejection> {
         let mut live = self.lock();
-        if live.sessions.len() >= self.most {
+        if live.places >= self.most {
             return Err(Rejection::MaxConnections);
         }
-        let from_address = live.by_address.entry(peer.ip()).or_default();
-        if *from_address >= self.most_per_address {
-            return Err(Rejection::MaxConnectionsPerIp);
-        }
-        *from_address += 1;
-        live.last_id += 1;
-        let session = Arc::new(Session::new(live.last_id, peer, local));
-        live.sessions.insert(session.id, Arc::clone(&session));
-        Ok(Entry { sessions: self.clone(), session })
+        live.places += 1;
+        Ok(Place(self.clone()))
     }
 
     /// Every live session as it is now, the oldest first.
@@ -83,10 +79,38 @@ impl Sessions {
     }
 }
 
+/// A connection's place among those that there may be; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place(Sessions);
+
+impl Place {
+    /// A session between these ends; it is live until the entry is dropped.
+    pub(crate) fn open(self, ends: Ends) -> Result<Entry, Rejection> {
+        let mut live = self.0.lock();
+        let from_address = live.by_address.entry(ends.client.ip()).or_default();
+        if *from_address >= self.0.most_per_address {
+            drop(live);
+            return Err(Rejection::MaxConnectionsPerIp);
+        }
+        *from_address += 1;
+        live.last_id += 1;
+        let session = Arc::new(Session::new(live.last_id, ends));
+        live.sessions.insert(session.id, Arc::clone(&session));
+        drop(live);
+        Ok(Entry { place: self, session })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.lock().places -= 1;
+    }
+}
+
 /// A session's place in the registry.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    sessions: Sessions,
+    place: Place,
     session: Arc<Session>,
 }
 
@@ -100,7 +124,7 @@ impl Deref for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut live = self.sessions.lock();
+        let mut live = self.place.0.lock();
         live.sessions.remove(&self.session.id);
         let address = self.session.peer.ip();
         if let Some(count) = live.by_address.get_mut(&address) {
@@ -125,7 +149,7 @@ mod tests {
     #[test]
     fn places_are_limited_and_given_back() {
         let sessions = Sessions::new(3, 2);
-        let open = |last| sessions.open(address(last), address(1));
+        let open = |last| sessions.arrive()?.open(Ends::direct(address(last), address(1)));
         let first = open(1).expect("room");
         let _second = open(1).expect("room");
         assert_eq!(open(1).err(), Some(Rejection::MaxConnectionsPerIp));
@@ -133,13 +157,16 @@ mod tests {
         assert_eq!(open(2).err(), Some(Rejection::MaxConnections));
         drop((first, third));
         assert!(open(1).is_ok());
+        let _arriving = [sessions.arrive(), sessions.arrive()];
+        assert_eq!(open(2).err(), Some(Rejection::MaxConnections));
         assert!(!sessions.lock().by_address.contains_key(&address(2).ip()));
     }
 
     #[test]
     fn a_view_shows_what_a_session_does() {
         let sessions = Sessions::new(3, 2);
-        let entry = sessions.open(address(1), address(1)).expect("room");
+        let place = sessions.arrive().expect("room");
+        let entry = place.open(Ends::direct(address(1), address(1))).expect("room");
         let path = VirtualPath::root().resolve("a").expect("plain");
         entry.begin(Pending::new(Operation::Stor, path.clone()));
         let [view] = &sessions.views()[..] else { panic!("one session") };

@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 use super::section::Section;
 use super::tls::TlsConfig;
 use super::unserved;
-use super::value::{Listen, timeout};
+use super::value::{Listen, Network, timeout};
 
 /// `[ftp]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct FtpConfig {
     pub active_source_port: u16,
     /// Whether a data connection must come from the control connection's address.
     pub data_peer_check: PeerCheck,
+    /// Networks of balancers whose connections all begin with a PROXY header, and nobody else may connect; none where
+    /// connections begin without one.
+    pub trusted_proxies: Option<Vec<IpNet>>,
     /// What `TYPE A` does to a file's bytes.
     pub ascii: AsciiMode,
     /// A connection that has not logged in within this time is closed.
@@ -73,6 +77,15 @@ pub enum PeerCheck {
     Off,
 }
 
+/// Whether connections begin with a header of the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProxyProtocol {
+    #[default]
+    Off,
+    Required,
+}
+
 /// What `TYPE A` does to a file's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +121,7 @@ impl FtpConfig {
             active_mode: section.field("active_mode", false),
             active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
+            trusted_proxies: trusted_proxies(&mut section),
             ascii: section.field("ascii", AsciiMode::default()),
             login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),
             idle_timeout: timeout(&mut section, "idle_timeout", Duration::from_mins(10)),
@@ -124,6 +138,19 @@ impl FtpConfig {
 
 fn passive_host_overrides(section: &mut Section<'_>) -> Vec<PassiveHostOverride> {
     section.sections("passive_host_overrides").into_iter().filter_map(PassiveHostOverride::read).collect()
+}
+
+fn trusted_proxies(section: &mut Section<'_>) -> Option<Vec<IpNet>> {
+    let protocol = section.field("proxy_protocol", ProxyProtocol::default());
+    let trusted = section.field("proxy_trusted", Vec::<Network>::new());
+    match protocol {
+        ProxyProtocol::Off => None,
+        ProxyProtocol::Required if trusted.is_empty() => {
+            section.error("proxy_trusted", "needs at least one network for proxy_protocol = \"required\"");
+            None
+        }
+        ProxyProtocol::Required => Some(trusted.into_iter().map(|network| network.0).collect()),
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that `Section::checked` asks for")]

@@ -270,6 +270,27 @@ mod tests {
     }
 
     #[test]
+    fn a_header_is_required_of_balancers_that_are_named() {
+        let ftp = |lines: &str| format!("[ftp]\n{lines}\n{SMALLEST}");
+        let trusted = "proxy_trusted = [\"10.0.0.0/8\", \"2001:db8::1\"]";
+        assert_eq!(valid(&ftp(trusted), &[]).ftp.trusted_proxies, None);
+        let required = valid(&ftp(&format!("proxy_protocol = \"required\"\n{trusted}")), &[]);
+        let networks = required.ftp.trusted_proxies.expect("required");
+        assert_eq!(
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.0/8", "2001:db8::1/128"]
+        );
+        for (lines, key) in [
+            ("proxy_protocol = \"required\"", "ftp.proxy_trusted: needs at least one network"),
+            ("proxy_protocol = \"on\"", "ftp.proxy_protocol: unknown variant `on`"),
+            ("proxy_trusted = [\"x\"]", "ftp.proxy_trusted: `x` is not a network"),
+        ] {
+            let found = mistakes(&ftp(lines), &[]);
+            assert!(found.len() == 1 && found[0].starts_with(key), "{found:?}");
+        }
+    }
+
+    #[test]
     fn a_mistake_in_the_environment_names_its_variable() {
         let environment = [
             ("BUCKETPORT_FTP__MAX_CONNECTIONS", "many"),

@@ -3,24 +3,10 @@
 //! They are read and checked, and a value that would turn a feature on is a mistake: nobody shall believe that
 //! something is on when it is not.
 
-use serde::Deserialize;
-
 use super::section::Section;
-use super::value::Network;
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ProxyProtocol {
-    Off,
-    Required,
-}
 
 /// Takes the keys of the features that are not served out of `[ftp]`.
 pub(super) fn read(ftp: &mut Section<'_>) {
-    if ftp.field("proxy_protocol", ProxyProtocol::Off) != ProxyProtocol::Off {
-        refuse(ftp, "proxy_protocol", "the PROXY protocol");
-    }
-    ftp.field("proxy_trusted", Vec::<Network>::new());
     let encoding = ftp.field("filename_encoding", "utf-8".to_owned());
     if !["utf-8", "utf8"].contains(&encoding.to_ascii_lowercase().as_str()) {
         refuse(ftp, "filename_encoding", "an encoding other than utf-8");
@@ -46,27 +32,18 @@ mod tests {
 
     #[test]
     fn what_would_turn_a_feature_on_is_refused() {
-        for (text, key) in [
-            ("proxy_protocol = \"required\"", "proxy_protocol"),
-            ("filename_encoding = \"gbk\"", "filename_encoding"),
-        ] {
-            let found = mistakes(text);
-            assert_eq!(found.len(), 1, "{found:?}");
-            assert!(
-                found[0].starts_with(key) && found[0].ends_with("is not supported by this version"),
-                "{found:?}"
-            );
-        }
+        let found = mistakes("filename_encoding = \"gbk\"");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("filename_encoding")
+                && found[0].ends_with("is not supported by this version"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn values_that_turn_nothing_on_are_accepted_and_their_types_checked() {
-        let off = r#"
-            proxy_protocol = "off"
-            proxy_trusted = ["10.0.0.0/8", "192.0.2.1"]
-            filename_encoding = "UTF-8"
-        "#;
-        assert_eq!(mistakes(off), [""; 0]);
-        assert_eq!(mistakes("proxy_trusted = [\"x\"]\nproxy_protocol = \"on\"").len(), 2);
+        assert_eq!(mistakes("filename_encoding = \"UTF-8\""), [""; 0]);
+        assert_eq!(mistakes("filename_encoding = 8").len(), 1);
     }
 }

@@ -106,6 +106,7 @@ mod tests {
     use crate::config::{Config, Environment};
     use crate::data::{DataConnection, DataError, OpenData};
     use crate::metrics::Metrics;
+    use crate::net::Ends;
     use crate::path::VirtualPath;
     use crate::session::Transfer;
     use crate::shutdown::Shutdown;
@@ -132,7 +133,7 @@ mod tests {
         let auth = Arc::new(Auth::new(&config.users));
         let front = Front::new(auth, stores.expect("a memory store"), metrics, shutdown).expect("loopback");
         let address = SocketAddr::from(([127, 0, 0, 1], 21));
-        let session = Arc::new(Session::new(1, address, address));
+        let session = Arc::new(Session::new(1, Ends::direct(address, address)));
         let mut control = Control::start(&front, &session).await.expect("a front end");
         assert_eq!(control.user("acme").await.expect("a reply").code, 331);
         assert_eq!(control.pass("x").await.expect("a reply").code, 230);

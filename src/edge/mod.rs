@@ -1,4 +1,4 @@
-//! All that touches a client's socket: accepting, limits, bounded command lines, the working directory, passive ports,
+//! All that touches a client's socket: accepting, PROXY headers, limits, bounded command lines, the working directory, passive ports,
 //! data connections and timeouts.
 
 mod client;
@@ -10,6 +10,7 @@ mod line;
 mod listener;
 mod pace;
 mod presence;
+mod proxy;
 mod shared;
 mod socket;
 mod tcp;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::data::PassivePool;
+use super::proxy::Proxies;
 use crate::config::FtpConfig;
 use crate::control::Front;
 use crate::sessions::Sessions;
@@ -13,6 +14,8 @@ use crate::workers::Workers;
 #[derive(Debug)]
 pub(crate) struct Edge {
     pub(super) config: FtpConfig,
+    /// None where connections begin without a PROXY header.
+    pub(super) proxies: Option<Arc<Proxies>>,
     /// None where TLS is off.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) front: Front,
@@ -32,6 +35,8 @@ impl Edge {
         sessions: Sessions,
         workers: Arc<Workers>,
     ) -> Self {
-        Self { config, tls, front, passive, sessions, workers }
+        let trusted = config.trusted_proxies.clone();
+        let proxies = trusted.map(|trusted| Arc::new(Proxies::new(trusted, Arc::clone(&front.metrics))));
+        Self { config, proxies, tls, front, passive, sessions, workers }
     }
 }

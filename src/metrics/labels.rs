@@ -50,6 +50,10 @@ pub enum Rejection {
     MaxConnectionsPerIp,
     /// A connection to a passive port that no session of its address waits on.
     UnexpectedData,
+    /// A connection from outside `ftp.proxy_trusted` where a PROXY header is required.
+    UntrustedProxy,
+    /// A connection that does not begin with a valid PROXY header where one is required.
+    ProxyHeader,
 }
 
 /// How a control connection is encrypted.
@@ -164,13 +168,21 @@ impl LoginResult {
 }
 
 impl Rejection {
-    pub(super) const ALL: [Self; 3] = [Self::MaxConnections, Self::MaxConnectionsPerIp, Self::UnexpectedData];
+    pub(super) const ALL: [Self; 5] = [
+        Self::MaxConnections,
+        Self::MaxConnectionsPerIp,
+        Self::UnexpectedData,
+        Self::UntrustedProxy,
+        Self::ProxyHeader,
+    ];
 
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::MaxConnections => "max_connections",
             Self::MaxConnectionsPerIp => "max_connections_per_ip",
             Self::UnexpectedData => "unexpected_data_connection",
+            Self::UntrustedProxy => "untrusted_proxy",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }

@@ -51,6 +51,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object_store", &["storage"]),
     ("password_auth", &["hashes"]),
     ("prometheus", &["metrics"]),
+    ("proxy_header", &["edge"]),
     ("rcgen", &["tls"]),
     ("rustls", &["tls"]),
     ("tokio::net", &["net", "control", "edge", "http", "app"]),

@@ -1,6 +1,6 @@
 //! PORT and EPRT: where the client listens (RFC 959 section 4.1.2, RFC 2428 section 2).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::passive::protocol;
 use super::state::Client;
@@ -42,8 +42,17 @@ impl Client {
         if address.port() < LOWEST_PORT {
             return Reply::new(504, "Data connections go to ports of 1024 and above only");
         }
-        let target = Target::new(address, self.session.local.ip(), self.edge.config.active_source_port);
+        let target = Target::new(address, self.source_for(address), self.edge.config.active_source_port);
         self.route = Some(Route::Active(target));
         Reply::new(200, format!("{verb} Command successful."))
+    }
+
+    /// The address that `client` is connected to from.
+    fn source_for(&self, client: SocketAddr) -> IpAddr {
+        if self.session.dialled == self.session.local {
+            return self.session.local.ip();
+        }
+        // What a balancer reaches us at need not lead to its clients, so the kernel chooses.
+        if client.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
     }
 }

@@ -13,7 +13,7 @@ impl Client {
         }
         self.route = None;
         let Some(address) =
-            self.edge.passive.address_for(self.session.peer.ip(), self.session.local.ip()).await
+            self.edge.passive.address_for(self.session.peer.ip(), self.session.dialled.ip()).await
         else {
             return Reply::new(425, "No IPv4 address to offer, use EPSV");
         };

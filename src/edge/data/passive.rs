@@ -10,11 +10,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::sleep;
 
 use super::host::Hosts;
 use crate::config::{FtpConfig, PeerCheck};
+use crate::edge::proxy::Proxies;
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
 use crate::shutdown::Shutdown;
@@ -27,6 +29,10 @@ pub(crate) struct PassivePool {
     ports: Vec<Vec<u16>>,
     hosts: Hosts,
     check: PeerCheck,
+    /// None where connections begin without a PROXY header.
+    proxies: Option<Arc<Proxies>>,
+    /// How many more connections may be on their way to the end of their PROXY header.
+    arriving: Arc<Semaphore>,
     waiting: Mutex<HashMap<Key, oneshot::Sender<TcpStream>>>,
     metrics: Arc<Metrics>,
 }
@@ -68,10 +74,14 @@ impl PassivePool {
         for (index, (port, _)) in bound.iter().enumerate() {
             ports[index % workers.count()].push(*port);
         }
+        let trusted = config.trusted_proxies.clone();
+        let proxies = trusted.map(|trusted| Proxies::new(trusted, Arc::clone(metrics)));
         let pool = Arc::new(Self {
             ports,
             hosts: Hosts::new(config),
             check: config.data_peer_check,
+            proxies: proxies.map(Arc::new),
+            arriving: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             waiting: Mutex::default(),
             metrics: Arc::clone(metrics),
         });
@@ -125,13 +135,37 @@ impl PassivePool {
                 // Draining sessions may still hold a slot for a transfer that has begun; the listeners end with them.
             };
             match accepted {
-                Ok((stream, peer)) => self.hand_over(port, stream, net::canonical(peer)),
+                Ok((stream, peer)) => self.arrived(port, stream, net::canonical(peer), &shutdown),
                 Err(error) => {
                     tracing::warn!(port, %error, "cannot accept a data connection");
                     sleep(net::ACCEPT_PAUSE).await;
                 }
             }
         }
+    }
+
+    fn arrived(self: &Arc<Self>, port: u16, mut stream: TcpStream, peer: SocketAddr, shutdown: &Shutdown) {
+        let Some(proxies) = self.proxies.clone() else { return self.hand_over(port, stream, peer) };
+        if !proxies.trusts(peer) {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.arriving).try_acquire_owned() else {
+            return self.metrics.rejected(Rejection::MaxConnections);
+        };
+        let (pool, stage) = (Arc::clone(self), shutdown.clone());
+        let arriving = async move {
+            let _held = place;
+            let ends = tokio::select! {
+                biased;
+                () = stage.stopping() => return,
+                ends = proxies.ends(&mut stream, peer) => ends,
+            };
+            if let Some(ends) = ends {
+                pool.hand_over(port, stream, ends.client);
+            }
+        };
+        // On the thread that accepts on this port, which sessions have chosen it for.
+        shutdown.spawn_on(arriving, &Handle::current());
     }
 
     fn hand_over(&self, port: u16, stream: TcpStream, peer: SocketAddr) {
