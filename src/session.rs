@@ -10,6 +10,7 @@ use tracing::Span;
 
 use crate::data::{Abort, OpenData};
 use crate::digest::Algorithm;
+use crate::encoding::NameEncoding;
 use crate::facts::Facts;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
@@ -35,6 +36,7 @@ pub(crate) struct Session {
 struct State {
     user: Option<Arc<User>>,
     facts: Facts,
+    names: NameEncoding,
     pending: Option<Pending>,
     activity: Option<Activity>,
     outcome: Option<Reply>,
@@ -71,6 +73,16 @@ impl Session {
     /// Selects the facts that MLST and MLSD show (RFC 3659 section 7.9).
     pub(crate) fn select_facts(&self, facts: Facts) {
         self.state().facts = facts;
+    }
+
+    /// How names are written on the wire.
+    pub(crate) fn names(&self) -> NameEncoding {
+        self.state().names
+    }
+
+    /// From now on names are written so on the wire.
+    pub(crate) fn write_names_in(&self, encoding: NameEncoding) {
+        self.state().names = encoding;
     }
 
     /// A command is about to be passed to control.

@@ -10,6 +10,7 @@ use super::section::Section;
 use super::tls::TlsConfig;
 use super::unserved;
 use super::value::{Listen, timeout};
+use crate::encoding::NameEncoding;
 
 /// `[ftp]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct FtpConfig {
     pub active_source_port: u16,
     /// Whether a data connection must come from the control connection's address.
     pub data_peer_check: PeerCheck,
+    /// How names are written on the wire by clients that have not sent `OPTS UTF8 ON`.
+    pub filename_encoding: NameEncoding,
+    /// What a backslash in a path is.
+    pub backslash: Backslash,
     /// What `TYPE A` does to a file's bytes.
     pub ascii: AsciiMode,
     /// A connection that has not logged in within this time is closed.
@@ -73,6 +78,17 @@ pub enum PeerCheck {
     Off,
 }
 
+/// What a backslash in a client's path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backslash {
+    /// A character of a name.
+    #[default]
+    Keep,
+    /// A slash, for clients that were made for servers on Windows.
+    Separator,
+}
+
 /// What `TYPE A` does to a file's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -108,6 +124,8 @@ impl FtpConfig {
             active_mode: section.field("active_mode", false),
             active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
+            filename_encoding: section.field("filename_encoding", NameEncoding::default()),
+            backslash: section.field("backslash", Backslash::default()),
             ascii: section.field("ascii", AsciiMode::default()),
             login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),
             idle_timeout: timeout(&mut section, "idle_timeout", Duration::from_mins(10)),

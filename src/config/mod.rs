@@ -29,7 +29,7 @@ use toml::Table;
 pub use auth::AuthConfig;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use ftp::{AsciiMode, FtpConfig, OnControlLost, PeerCheck};
+pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
 pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
@@ -267,6 +267,19 @@ mod tests {
             "ftp.passive_host_overrides[2].networks: invalid type: string \"x\", expected a list",
         ];
         assert_eq!(mistakes(&text(wrong), &[]), expected);
+    }
+
+    #[test]
+    fn names_have_an_encoding_with_ascii_in_it() {
+        let text = |label: &str| format!("[ftp]\nfilename_encoding = '{label}'\n{SMALLEST}");
+        assert_eq!(valid(SMALLEST, &[]).ftp.filename_encoding.name(), "UTF-8");
+        assert_eq!(valid(&text("sjis"), &[]).ftp.filename_encoding.name(), "Shift_JIS");
+        assert_eq!(
+            mistakes(&text("ascii-8"), &[]),
+            ["ftp.filename_encoding: `ascii-8` is no encoding such as \"utf-8\" or \"gbk\""]
+        );
+        let [mistake] = &mistakes(&text("utf-16"), &[])[..] else { panic!("one mistake") };
+        assert!(mistake.ends_with("ASCII is not ASCII in it"), "{mistake}");
     }
 
     #[test]

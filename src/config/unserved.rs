@@ -21,10 +21,6 @@ pub(super) fn read(ftp: &mut Section<'_>) {
         refuse(ftp, "proxy_protocol", "the PROXY protocol");
     }
     ftp.field("proxy_trusted", Vec::<Network>::new());
-    let encoding = ftp.field("filename_encoding", "utf-8".to_owned());
-    if !["utf-8", "utf8"].contains(&encoding.to_ascii_lowercase().as_str()) {
-        refuse(ftp, "filename_encoding", "an encoding other than utf-8");
-    }
 }
 
 fn refuse(section: &Section<'_>, key: &str, feature: &str) {
@@ -46,17 +42,8 @@ mod tests {
 
     #[test]
     fn what_would_turn_a_feature_on_is_refused() {
-        for (text, key) in [
-            ("proxy_protocol = \"required\"", "proxy_protocol"),
-            ("filename_encoding = \"gbk\"", "filename_encoding"),
-        ] {
-            let found = mistakes(text);
-            assert_eq!(found.len(), 1, "{found:?}");
-            assert!(
-                found[0].starts_with(key) && found[0].ends_with("is not supported by this version"),
-                "{found:?}"
-            );
-        }
+        let expected = ["proxy_protocol: the PROXY protocol is not supported by this version"];
+        assert_eq!(mistakes("proxy_protocol = \"required\""), expected);
     }
 
     #[test]
@@ -64,7 +51,6 @@ mod tests {
         let off = r#"
             proxy_protocol = "off"
             proxy_trusted = ["10.0.0.0/8", "192.0.2.1"]
-            filename_encoding = "UTF-8"
         "#;
         assert_eq!(mistakes(off), [""; 0]);
         assert_eq!(mistakes("proxy_trusted = [\"x\"]\nproxy_protocol = \"on\"").len(), 2);

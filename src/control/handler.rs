@@ -161,11 +161,13 @@ impl Backend {
     ) -> Result<Reply> {
         let abort = &pending.abort;
         self.run(pending.operation, async {
-            let found = listing::find(files, &pending.path, &transfer.argument, format);
+            let names = self.session.names();
+            let found = listing::find(files, &pending.path, &transfer.argument, (format, names));
             let (listed, selection) = abort.unless_requested(found).await?;
             let mut data = transfer.opener.open().await?;
             match abort.unless_requested(listing::send(listed, &selection, data.as_mut())).await {
-                Ok(()) => {
+                Ok(left_out) => {
+                    self.front.metrics.unlisted_keys(files.store(), left_out);
                     data.finish().await?;
                     Ok(done())
                 }

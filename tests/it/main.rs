@@ -14,6 +14,7 @@ mod dialects;
 mod dialogue;
 mod directories;
 mod during;
+mod encodings;
 mod facts;
 mod failure;
 mod garbage;

@@ -80,7 +80,7 @@ impl Client {
                 Err(closing) => return self.send(&closing).await,
             };
             let begun = Instant::now();
-            let parsed = Command::parse(&line);
+            let parsed = Command::parse(&line, self.session.names());
             let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
             let flow = match parsed {
                 Ok(command) => match self.execute(&mut control, command).await {
