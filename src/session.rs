@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use tracing::Span;
 
 use crate::data::{Abort, OpenData};
@@ -134,6 +135,7 @@ pub(crate) enum Operation {
     Rnto,
     Size,
     Mdtm,
+    Mfmt,
     Mlst,
     Stat,
     Hash,
@@ -157,6 +159,7 @@ impl Operation {
             Self::Rnto => "RNTO",
             Self::Size => "SIZE",
             Self::Mdtm => "MDTM",
+            Self::Mfmt => "MFMT",
             Self::Mlst => "MLST",
             Self::Stat => "STAT",
             Self::Hash => "HASH",
@@ -219,6 +222,7 @@ impl Operation {
             | Self::Rnfr
             | Self::Size
             | Self::Mdtm
+            | Self::Mfmt
             | Self::Mlst
             | Self::Stat
             | Self::Hash => Work::Names,
@@ -256,6 +260,8 @@ pub(crate) struct Pending {
     pub moved: Arc<AtomicU64>,
     /// Which checksum, for HASH.
     pub checksum: Option<Checksum>,
+    /// Which time, for MFMT.
+    pub time: Option<DateTime<Utc>>,
     /// For what needs a data connection.
     pub transfer: Option<Transfer>,
 }
@@ -270,6 +276,7 @@ impl Pending {
             abort: Abort::new(),
             moved: Arc::default(),
             checksum: None,
+            time: None,
             transfer: None,
         }
     }

@@ -91,8 +91,7 @@ impl StorageBackend<SessionUser> for Backend {
     {
         let (pending, files) = self.take(path.as_ref())?;
         let status = listing::status(files, &pending.path, self.session.names());
-        let (lines, left_out) =
-            self.run(pending.operation, pending.abort.unless_requested(status)).await?;
+        let (lines, left_out) = self.run(pending.operation, pending.abort.unless_requested(status)).await?;
         self.front.metrics.unlisted_keys(files.store(), left_out);
         Ok(lines)
     }

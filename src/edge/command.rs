@@ -35,10 +35,11 @@ impl Command {
                 "" if !argument.is_empty() => ".",
                 path => path,
             },
-            Argument::Path | Argument::OptionalPath | Argument::Raw => argument,
+            Argument::Path | Argument::OptionalPath | Argument::TimeAndPath | Argument::Raw => argument,
             Argument::Text | Argument::OptionalText => argument.trim(),
         };
-        if argument.is_empty() && matches!(verb.argument, Argument::Path | Argument::Text) {
+        let needed = matches!(verb.argument, Argument::Path | Argument::TimeAndPath | Argument::Text);
+        if argument.is_empty() && needed {
             return Err(Reply::new(501, format!("Syntax: {}", verb.syntax())));
         }
         Ok(Self { verb, argument: argument.to_owned() })
@@ -66,7 +67,9 @@ mod tests {
     use super::*;
 
     fn parse(line: &[u8]) -> Result<(&'static str, String), u16> {
-        Command::parse(line, NameEncoding::UTF_8).map(|command| (command.verb.name, command.argument)).map_err(|reply| reply.code)
+        Command::parse(line, NameEncoding::UTF_8)
+            .map(|command| (command.verb.name, command.argument))
+            .map_err(|reply| reply.code)
     }
 
     #[test]

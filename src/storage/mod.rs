@@ -34,7 +34,7 @@ mod stores;
 mod upload;
 
 pub use budget::Budget;
-pub use driver::{Existing, Swept};
+pub use driver::{Dated, Existing, Swept};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use list::{Listed, Listing};

@@ -31,6 +31,7 @@ mod passwords;
 mod pipeline;
 mod resume;
 mod shutdown;
+mod times;
 mod tls;
 mod tls_data;
 mod tls_files;

@@ -1,10 +1,11 @@
 //! What the edge answers at once, without control and without waiting.
 
 use super::files::no_restart;
+use super::site;
 use super::state::{Client, DataType, Login, log_in_first};
 use crate::edge::data::LineEnds;
-use crate::encoding::NameEncoding;
 use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
+use crate::encoding::NameEncoding;
 use crate::facts::{Fact, Facts};
 use crate::reply::Reply;
 
@@ -72,6 +73,8 @@ impl Client {
             | Local::Stou
             | Local::Hash
             | Local::Checksum(_)
+            | Local::Mdtm
+            | Local::Mfmt
             | Local::Site
             | Local::Pasv => return None,
         })
@@ -166,6 +169,7 @@ impl Client {
             return Reply::of_lines(214, lines);
         }
         match verb::find(argument) {
+            Some(Verb { service: Service::Own(Local::Site), .. }) => site::help(),
             Some(verb) => match self.service(verb) {
                 Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
                 Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {

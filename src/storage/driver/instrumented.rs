@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Lifetime, Meta,
+    Condition, Dated, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, Lifetime, Meta,
     OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
@@ -132,6 +133,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
 
     async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
         self.meter.measure_rename(self.inner.rename_directory(from, to)).await
+    }
+
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        // A matter of local folders: other stores have no call for it.
+        self.inner.set_modified(path, time).await
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {

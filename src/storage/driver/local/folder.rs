@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::disk::{Cost, Disk};
 use super::durability::Durability;
@@ -19,8 +20,8 @@ use super::sweep::Sweep;
 use super::upload::{FolderDestination, FolderUpload};
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, Lifetime, Meta, OpenUpload, Pages, Ranges,
-    Renamed, Saved, Swept, Version,
+    Dated, Destination, Directory, Driver, Existing, Get, Got, Keys, Lifetime, Meta, OpenUpload, Pages,
+    Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -220,6 +221,18 @@ impl Driver for Folder {
                     _ => Error::local(error),
                 }),
             }
+        })
+        .await
+    }
+
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        self.at(Cost::Small, path, move |_, place| match place.found {
+            Found::File(_) => {
+                let file = File::open(&place.path).map_err(Error::local)?;
+                file.set_modified(time.into()).map_err(Error::local)?;
+                Ok(Dated::Done)
+            }
+            Found::Directory | Found::Other | Found::Nothing | Found::BelowFile => Err(Error::NotFound),
         })
         .await
     }
