@@ -4,6 +4,7 @@
 //! `tests/architecture` enforces it; `ARCHITECTURE.md` walks an upload, a command and a failure through them. Only
 //! what the program and the conformance suite use is public, so that the compiler finds what nothing uses.
 
+mod encoding;
 mod hashes;
 
 pub mod config;

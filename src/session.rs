@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
 use tracing::Span;
 
 use crate::data::{Abort, OpenData};
 use crate::digest::Algorithm;
+use crate::encoding::NameEncoding;
 use crate::facts::Facts;
 use crate::net::Ends;
 use crate::path::VirtualPath;
@@ -38,6 +40,7 @@ pub(crate) struct Session {
 struct State {
     user: Option<Arc<User>>,
     facts: Facts,
+    names: NameEncoding,
     pending: Option<Pending>,
     activity: Option<Activity>,
     outcome: Option<Reply>,
@@ -75,6 +78,16 @@ impl Session {
     /// Selects the facts that MLST and MLSD show (RFC 3659 section 7.9).
     pub(crate) fn select_facts(&self, facts: Facts) {
         self.state().facts = facts;
+    }
+
+    /// How names are written on the wire.
+    pub(crate) fn names(&self) -> NameEncoding {
+        self.state().names
+    }
+
+    /// From now on names are written so on the wire.
+    pub(crate) fn write_names_in(&self, encoding: NameEncoding) {
+        self.state().names = encoding;
     }
 
     /// A command is about to be passed to control.
@@ -126,6 +139,7 @@ pub(crate) enum Operation {
     Rnto,
     Size,
     Mdtm,
+    Mfmt,
     Mlst,
     Stat,
     Hash,
@@ -149,6 +163,7 @@ impl Operation {
             Self::Rnto => "RNTO",
             Self::Size => "SIZE",
             Self::Mdtm => "MDTM",
+            Self::Mfmt => "MFMT",
             Self::Mlst => "MLST",
             Self::Stat => "STAT",
             Self::Hash => "HASH",
@@ -211,6 +226,7 @@ impl Operation {
             | Self::Rnfr
             | Self::Size
             | Self::Mdtm
+            | Self::Mfmt
             | Self::Mlst
             | Self::Stat
             | Self::Hash => Work::Names,
@@ -248,6 +264,8 @@ pub(crate) struct Pending {
     pub moved: Arc<AtomicU64>,
     /// Which checksum, for HASH.
     pub checksum: Option<Checksum>,
+    /// Which time, for MFMT.
+    pub time: Option<DateTime<Utc>>,
     /// For what needs a data connection.
     pub transfer: Option<Transfer>,
 }
@@ -262,6 +280,7 @@ impl Pending {
             abort: Abort::new(),
             moved: Arc::default(),
             checksum: None,
+            time: None,
             transfer: None,
         }
     }

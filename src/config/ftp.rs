@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 use super::section::Section;
 use super::tls::TlsConfig;
-use super::unserved;
 use super::value::{Listen, Network, timeout};
+use crate::encoding::NameEncoding;
 
 /// `[ftp]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct FtpConfig {
     /// Networks of balancers whose connections all begin with a PROXY header, and nobody else may connect; none where
     /// connections begin without one.
     pub trusted_proxies: Option<Vec<IpNet>>,
+    /// How names are written on the wire by clients that have not sent `OPTS UTF8 ON`.
+    pub filename_encoding: NameEncoding,
+    /// What a backslash in a path is.
+    pub backslash: Backslash,
     /// What `TYPE A` does to a file's bytes.
     pub ascii: AsciiMode,
     /// A connection that has not logged in within this time is closed.
@@ -86,6 +90,17 @@ enum ProxyProtocol {
     Required,
 }
 
+/// What a backslash in a client's path is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backslash {
+    /// A character of a name.
+    #[default]
+    Keep,
+    /// A slash, for clients that were made for servers on Windows.
+    Separator,
+}
+
 /// What `TYPE A` does to a file's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,7 +114,6 @@ pub enum AsciiMode {
 
 impl FtpConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        unserved::read(&mut section);
         let listen = vec![Listen((Ipv4Addr::UNSPECIFIED, 2121).into())];
         let some_address = |listen: &Vec<Listen>| {
             if listen.is_empty() { Err("needs at least one address".to_owned()) } else { Ok(()) }
@@ -122,6 +136,8 @@ impl FtpConfig {
             active_source_port: section.field("active_source_port", 20),
             data_peer_check: section.field("data_peer_check", PeerCheck::default()),
             trusted_proxies: trusted_proxies(&mut section),
+            filename_encoding: section.field("filename_encoding", NameEncoding::default()),
+            backslash: section.field("backslash", Backslash::default()),
             ascii: section.field("ascii", AsciiMode::default()),
             login_timeout: timeout(&mut section, "login_timeout", Duration::from_secs(30)),
             idle_timeout: timeout(&mut section, "idle_timeout", Duration::from_mins(10)),

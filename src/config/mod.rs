@@ -18,7 +18,6 @@ mod section;
 mod stores;
 mod tls;
 mod transfer;
-mod unserved;
 mod users;
 mod value;
 
@@ -29,7 +28,7 @@ use toml::Table;
 pub use auth::AuthConfig;
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
-pub use ftp::{AsciiMode, FtpConfig, OnControlLost, PeerCheck};
+pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
 pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
@@ -288,6 +287,19 @@ mod tests {
             let found = mistakes(&ftp(lines), &[]);
             assert!(found.len() == 1 && found[0].starts_with(key), "{found:?}");
         }
+    }
+
+    #[test]
+    fn names_have_an_encoding_with_ascii_in_it() {
+        let text = |label: &str| format!("[ftp]\nfilename_encoding = '{label}'\n{SMALLEST}");
+        assert_eq!(valid(SMALLEST, &[]).ftp.filename_encoding.name(), "UTF-8");
+        assert_eq!(valid(&text("sjis"), &[]).ftp.filename_encoding.name(), "Shift_JIS");
+        assert_eq!(
+            mistakes(&text("ascii-8"), &[]),
+            ["ftp.filename_encoding: `ascii-8` is no encoding such as \"utf-8\" or \"gbk\""]
+        );
+        let [mistake] = &mistakes(&text("utf-16"), &[])[..] else { panic!("one mistake") };
+        assert!(mistake.ends_with("ASCII is not ASCII in it"), "{mistake}");
     }
 
     #[test]

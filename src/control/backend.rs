@@ -90,8 +90,10 @@ impl StorageBackend<SessionUser> for Backend {
         P: AsRef<Path> + Send + Debug,
     {
         let (pending, files) = self.take(path.as_ref())?;
-        let status = listing::status(files, &pending.path);
-        self.run(pending.operation, pending.abort.unless_requested(status)).await
+        let status = listing::status(files, &pending.path, self.session.names());
+        let (lines, left_out) = self.run(pending.operation, pending.abort.unless_requested(status)).await?;
+        self.front.metrics.unlisted_keys(files.store(), left_out);
+        Ok(lines)
     }
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {

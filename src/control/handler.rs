@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use libunftp::options::{Reply as Answer, ReplyCode, SiteCommandContext, SiteCommandHandler};
 use unftp_core::storage::{ErrorKind, Result};
 
@@ -18,7 +19,7 @@ use crate::files::{self, Files, transfer_result};
 use crate::metrics::{ByteCount, Direction, TransferResult};
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
-use crate::storage::UploadMode;
+use crate::storage::{Dated, UploadMode};
 
 /// What follows SITE on the pair. Clients cannot use it: the edge passes no SITE command on.
 pub(super) const NAME: &str = "XFER";
@@ -62,6 +63,10 @@ impl Backend {
                 self.list(&pending, files, transfer, facts).await?
             }
             (Operation::Mlst, _) => self.describe(&pending, files).await?,
+            (Operation::Mfmt, _) => {
+                let time = pending.time.ok_or(ErrorKind::LocalError)?;
+                self.date(&pending, files, time).await?
+            }
             (Operation::Hash, _) => {
                 let wanted = pending.checksum.ok_or(ErrorKind::LocalError)?;
                 self.run(pending.operation, digest::reply(files, &pending, wanted)).await?
@@ -161,11 +166,13 @@ impl Backend {
     ) -> Result<Reply> {
         let abort = &pending.abort;
         self.run(pending.operation, async {
-            let found = listing::find(files, &pending.path, &transfer.argument, format);
+            let names = self.session.names();
+            let found = listing::find(files, &pending.path, &transfer.argument, (format, names));
             let (listed, selection) = abort.unless_requested(found).await?;
             let mut data = transfer.opener.open().await?;
             match abort.unless_requested(listing::send(listed, &selection, data.as_mut())).await {
-                Ok(()) => {
+                Ok(left_out) => {
+                    self.front.metrics.unlisted_keys(files.store(), left_out);
                     data.finish().await?;
                     Ok(done())
                 }
@@ -175,6 +182,25 @@ impl Backend {
                     Err(error)
                 }
             }
+        })
+        .await
+    }
+
+    /// MFMT (draft-somers-ftp-mfxx section 3.1).
+    async fn date(&self, pending: &Pending, files: &Files, time: DateTime<Utc>) -> Result<Reply> {
+        let path = &pending.path;
+        self.run(pending.operation, async {
+            Ok(match pending.abort.unless_requested(files.set_modified(path, time)).await? {
+                Dated::Done => {
+                    tracing::info!(verb = pending.operation.verb(), %path, %time, "done");
+                    Reply::new(213, format!("Modify={}; {path}", time.format("%Y%m%d%H%M%S")))
+                }
+                // Semantics decision: not done and no failure (RFC 959 section 4.2). Clients take a 5yz for a failure of the
+                // upload before it.
+                Dated::ByUpload => {
+                    Reply::new(202, "Superfluous: the time of a file is that of its upload here")
+                }
+            })
         })
         .await
     }

@@ -1,11 +1,13 @@
 //! Listings: what a LIST, NLST or MLSD means, its three formats, and sending it page by page.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::data::DataConnection;
 use crate::digest::{Algorithm, Hasher};
+use crate::encoding::NameEncoding;
 use crate::facts::{Fact, Facts};
 use crate::files::{Error, Files, Result};
 use crate::path::VirtualPath;
@@ -34,6 +36,7 @@ pub(super) struct Selection {
     /// Stands before each name in NLST, so that the client can use the names as they are (RFC 1123 section 4.1.2.7).
     prefix: String,
     about: About,
+    names: NameEncoding,
 }
 
 /// What facts say of an entry that it does not know itself.
@@ -82,7 +85,7 @@ pub(super) async fn find(
     files: &Files,
     path: &VirtualPath,
     argument: &str,
-    format: Format,
+    (format, names): (Format, NameEncoding),
 ) -> Result<(Option<Listed>, Selection)> {
     let is_pattern = path.file_name().contains(['*', '?', '[']) && !matches!(format, Format::Facts(_));
     let (listed, pattern) = match files.list(path).await {
@@ -103,7 +106,8 @@ pub(super) async fn find(
     }
     let names_directory = pattern.is_none() && !matches!(listed, Some(Listed::File(_)));
     let about = About::new(files, path.clone(), "any");
-    Ok((listed, Selection { format, pattern, prefix: prefix(argument, names_directory), about }))
+    let prefix = prefix(argument, names_directory);
+    Ok((listed, Selection { format, pattern, prefix, about, names }))
 }
 
 /// What NLST puts before names: the directory as the client wrote it.
@@ -136,41 +140,82 @@ impl Selection {
     }
 }
 
-/// Sends `listed` to `data`, a page at a time. None is an empty directory.
+/// Writes lines in the client's encoding.
+struct Writer<'a> {
+    names: NameEncoding,
+    /// What is listed.
+    path: &'a VirtualPath,
+    left_out: usize,
+}
+
+impl<'a> Writer<'a> {
+    fn new(names: NameEncoding, path: &'a VirtualPath) -> Self {
+        Self { names, path, left_out: 0 }
+    }
+
+    /// The bytes of the line of `entry`, if there are any.
+    // Semantics decision: what the encoding has no bytes for is left out, as a key that nobody can name is. What an escape
+    // makes of it could be the name of another file.
+    fn bytes<'l>(&mut self, entry: &Entry, line: &'l str) -> Option<Cow<'l, [u8]>> {
+        let bytes = self.names.encode(line);
+        if bytes.is_none() {
+            if self.left_out == 0 {
+                let (path, name, encoding) = (self.path, &entry.name, self.names.name());
+                tracing::warn!(%path, name, encoding, "left out of a listing: the client's encoding cannot write it");
+            }
+            self.left_out += 1;
+        }
+        bytes
+    }
+}
+
+/// Sends `listed` to `data`, a page at a time, and tells how many entries were left out. None is an empty directory.
 pub(super) async fn send(
     listed: Option<Listed>,
     what: &Selection,
     data: &mut dyn DataConnection,
-) -> Result<()> {
+) -> Result<usize> {
     let now = Utc::now();
-    let mut out = String::new();
+    let mut writer = Writer::new(what.names, &what.about.directory);
+    let (mut line, mut out) = (String::new(), Vec::new());
+    let mut add = |entry: &Entry, out: &mut Vec<u8>| {
+        line.clear();
+        what.write(entry, now, &mut line);
+        out.extend_from_slice(&writer.bytes(entry, &line).unwrap_or_default());
+    };
     match listed {
         None => {}
         Some(Listed::File(entry)) => {
-            what.write(&entry, now, &mut out);
-            data.write(out.as_bytes()).await?;
+            add(&entry, &mut out);
+            data.write(&out).await?;
         }
         Some(Listed::Directory(mut listing)) => {
             while let Some(page) = listing.next_page().await? {
                 out.clear();
-                page.iter()
-                    .filter(|entry| what.takes(entry))
-                    .for_each(|entry| what.write(entry, now, &mut out));
-                data.write(out.as_bytes()).await?;
+                page.iter().filter(|entry| what.takes(entry)).for_each(|entry| add(entry, &mut out));
+                data.write(&out).await?;
             }
         }
     }
-    Ok(())
+    Ok(writer.left_out)
 }
 
-/// The lines of STAT with a path (RFC 959 section 4.1.3), cut where they get too long for the control connection.
-pub(super) async fn status(files: &Files, path: &VirtualPath) -> Result<Vec<String>> {
+/// The lines of STAT with a path (RFC 959 section 4.1.3), cut where they get too long for the control connection, and how
+/// many entries were left out.
+pub(super) async fn status(
+    files: &Files,
+    path: &VirtualPath,
+    names: NameEncoding,
+) -> Result<(Vec<String>, usize)> {
     let mut lines = vec![format!("Status of {path}:")];
     let now = Utc::now();
+    let mut writer = Writer::new(names, path);
     let mut add = |entry: &Entry| {
         let mut line = String::new();
         long(entry, now, &mut line);
-        lines.push(line);
+        if writer.bytes(entry, &line).is_some() {
+            lines.push(line);
+        }
         lines.len() <= LONGEST_STATUS
     };
     match files.list(path).await? {
@@ -188,7 +233,7 @@ pub(super) async fn status(files: &Files, path: &VirtualPath) -> Result<Vec<Stri
         }
     }
     lines.push("End of status".to_owned());
-    Ok(lines)
+    Ok((lines, writer.left_out))
 }
 
 /// One line of LIST without its end.
@@ -249,7 +294,8 @@ mod tests {
             rights_of_directory: "cdeflmp".to_owned(),
             directory: VirtualPath::root(),
         };
-        Selection { format, pattern: None, prefix: String::new(), about }.write(&entry, now, &mut out);
+        let names = NameEncoding::UTF_8;
+        Selection { format, pattern: None, prefix: String::new(), about, names }.write(&entry, now, &mut out);
         out
     }
 

@@ -76,6 +76,7 @@ impl Control {
             | Operation::Mdtm
             | Operation::Stat => command::argument(operation, &path),
             Operation::Mlst
+            | Operation::Mfmt
             | Operation::Hash
             | Operation::Stor
             | Operation::Appe

@@ -25,6 +25,7 @@ pub(super) fn of(operation: Operation, path: &VirtualPath, reply: Reply, stated:
         // The values of the first two need no words; the handler states the reply to each of the others.
         Operation::Size
         | Operation::Mdtm
+        | Operation::Mfmt
         | Operation::Mlst
         | Operation::Hash
         | Operation::Stor

@@ -1,6 +1,7 @@
 //! From a line to a command of the table.
 
 use super::verb::{self, Argument, Verb};
+use crate::encoding::NameEncoding;
 use crate::reply::Reply;
 
 /// A command of the table with its argument.
@@ -11,8 +12,8 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// Reads `line`, or says with which reply it is refused.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, Reply> {
+    /// Reads `line`, whose argument is in the encoding `names`, or says with which reply it is refused.
+    pub(super) fn parse(line: &[u8], names: NameEncoding) -> Result<Self, Reply> {
         // RFC 3659 section 2.2: one space ends the verb, further ones are part of the pathname.
         let (name, argument) = line
             .iter()
@@ -22,9 +23,11 @@ impl Command {
         let Some(verb) = known else {
             return Err(Reply::new(500, "Command not understood"));
         };
-        let Ok(argument) = std::str::from_utf8(argument) else {
-            return Err(Reply::new(501, "Names must be in UTF-8"));
+        // Before anything is looked for in it: in some encodings the byte of a backslash is a part of a letter.
+        let Some(argument) = names.decode(argument) else {
+            return Err(not_in(names));
         };
+        let argument = &*argument;
         let argument = match verb.argument {
             Argument::None => "",
             Argument::Listing => without_options(argument),
@@ -32,14 +35,22 @@ impl Command {
                 "" if !argument.is_empty() => ".",
                 path => path,
             },
-            Argument::Path | Argument::OptionalPath | Argument::Raw => argument,
+            Argument::Path | Argument::OptionalPath | Argument::TimeAndPath | Argument::Raw => argument,
             Argument::Text | Argument::OptionalText => argument.trim(),
         };
-        if argument.is_empty() && matches!(verb.argument, Argument::Path | Argument::Text) {
+        let needed = matches!(verb.argument, Argument::Path | Argument::TimeAndPath | Argument::Text);
+        if argument.is_empty() && needed {
             return Err(Reply::new(501, format!("Syntax: {}", verb.syntax())));
         }
         Ok(Self { verb, argument: argument.to_owned() })
     }
+}
+
+// Semantics decision: an escape would have to change names that look like one, for every client; whoever gets this reply
+// can send the name in the right encoding.
+fn not_in(names: NameEncoding) -> Reply {
+    let other = if names == NameEncoding::UTF_8 { "" } else { ", or in UTF-8 after OPTS UTF8 ON" };
+    Reply::new(501, format!("Names must be in {}{other}", names.name()))
 }
 
 /// `-la dir` is `dir`: clients send the options of `ls`.
@@ -56,7 +67,9 @@ mod tests {
     use super::*;
 
     fn parse(line: &[u8]) -> Result<(&'static str, String), u16> {
-        Command::parse(line).map(|command| (command.verb.name, command.argument)).map_err(|reply| reply.code)
+        Command::parse(line, NameEncoding::UTF_8)
+            .map(|command| (command.verb.name, command.argument))
+            .map_err(|reply| reply.code)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Command lines: bounded, with Telnet's bytes taken out (RFC 959 section 5.3, RFC 854), and a bounded queue of those
 //! that came before their turn.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -212,6 +213,7 @@ fn clean(mut line: &[u8]) -> Vec<u8> {
         line = shorter;
     }
     let mut cleaned = Vec::with_capacity(line.len());
+    let mut in_verb = true;
     let mut bytes = line.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         match (byte, bytes.peek().copied()) {
@@ -219,14 +221,19 @@ fn clean(mut line: &[u8]) -> Vec<u8> {
                 bytes.next();
                 cleaned.push(IAC);
             }
-            (IAC, Some(FIRST_WITH_OPTION..)) => {
+            // Telnet commands come before a command of FTP. In an argument they are letters, such as those of Russian in
+            // windows-1251, of a client that does not double the first.
+            (IAC, Some(FIRST_WITH_OPTION..)) if in_verb => {
                 bytes.next();
                 bytes.next();
             }
-            (IAC, Some(FIRST_TELNET_COMMAND..)) => {
+            (IAC, Some(FIRST_TELNET_COMMAND..)) if in_verb => {
                 bytes.next();
             }
-            _ => cleaned.push(byte),
+            _ => {
+                in_verb &= byte != b' ';
+                cleaned.push(byte);
+            }
         }
     }
     // The data mark of a Synch arrives without its IAC when that came as urgent data (RFC 854).
@@ -234,6 +241,15 @@ fn clean(mut line: &[u8]) -> Vec<u8> {
         cleaned.remove(0);
     }
     cleaned
+}
+
+/// `reply` as Telnet has it (RFC 854): a letter that is the byte IAC is doubled.
+pub(super) fn telnet(reply: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if !reply.contains(&IAC) {
+        return reply;
+    }
+    let doubled = |&byte: &u8| std::iter::repeat_n(byte, if byte == IAC { 2 } else { 1 });
+    reply.iter().flat_map(doubled).collect()
 }
 
 #[cfg(test)]
@@ -272,7 +288,8 @@ mod tests {
 
     #[tokio::test]
     async fn line_ends_and_telnet_bytes_are_taken_out() {
-        let input = b"NOOP\r\r\n\r\n\nPWD\nSTOR a\xffb\r\n\xff\xf4\xff\xf2ABOR\r\n\xf2ABOR\r\nx\xff\xffy\r\n\xff\xfb\x01NOOP\r\n";
+        let input = b"NOOP\r\r\n\r\n\nPWD\nSTOR a\xffb\r\n\xff\xf4\xff\xf2ABOR\r\n\xf2ABOR\r\nx\xff\xffy\r\n\xff\xfb\x01NOOP\r\n\
+            STOR \xff\xf0\xff\xfd\xff\xff\r\n";
         let expected = [
             command(b"NOOP"),
             command(b"PWD"),
@@ -281,9 +298,15 @@ mod tests {
             command(b"ABOR"),
             command(b"x\xffy"),
             command(b"NOOP"),
+            command(b"STOR \xff\xf0\xff\xfd\xff"),
             Line::End,
         ];
         assert_eq!(lines(input.to_vec()).await, expected);
+    }
+
+    #[test]
+    fn letters_that_telnet_would_take_for_commands_are_doubled() {
+        assert_eq!(&*telnet(b"250 \xff\xf0 \xff\r\n"[..].into()), b"250 \xff\xff\xf0 \xff\xff\r\n");
     }
 
     #[tokio::test]

@@ -43,6 +43,8 @@ pub(super) enum Argument {
     OptionalText,
     /// Like `Listing`, but options alone mean the working directory, since nothing at all means the session.
     Status,
+    /// A time, a space, and a path, exactly as sent.
+    TimeAndPath,
     /// Anything, exactly as sent: a password, and a path after a word, may begin or end with a space.
     Raw,
 }
@@ -106,6 +108,8 @@ pub(super) enum Local {
     Rang,
     /// Of a file, told without further words.
     Checksum(Algorithm),
+    Mdtm,
+    Mfmt,
     Auth,
     Pbsz,
     Prot,
@@ -127,6 +131,7 @@ impl Verb {
             Argument::Path => " <path>",
             Argument::OptionalPath => " [path]",
             Argument::Listing | Argument::Status => " [options] [path]",
+            Argument::TimeAndPath => " <YYYYMMDDHHMMSS> <path>",
             Argument::Text => " <argument>",
             Argument::OptionalText | Argument::Raw => " [argument]",
         };
@@ -181,7 +186,7 @@ const STAYS: &str = "A control connection stays encrypted";
 const NO_DATA: &str = "AUTH TLS needs no data";
 const NOT_HERE: &str = "Command not implemented";
 
-use Argument::{Listing, OptionalPath, OptionalText, Path, Raw, Status, Text};
+use Argument::{Listing, OptionalPath, OptionalText, Path, Raw, Status, Text, TimeAndPath};
 use Feature::{Facts as FactList, Hashes, Line};
 use Service::{Forward, Own, Refused, Transfer};
 use When::{Always, AnyTime, LoggedIn, LoggedInAnyTime};
@@ -235,7 +240,7 @@ pub(super) static VERBS: &[Verb] = &[
     verb("FEAT", Argument::None, AnyTime, Own(Local::Feat)),
     verb("OPTS", Text, Always, Own(Local::Opts)),
     // RFC 3659.
-    feature(Line("MDTM"), verb("MDTM", Path, LoggedIn, Forward(Operation::Mdtm))),
+    feature(Line("MDTM"), verb("MDTM", Path, LoggedIn, Own(Local::Mdtm))),
     feature(Line("SIZE"), verb("SIZE", Path, LoggedIn, Forward(Operation::Size))),
     feature(FactList, verb("MLST", OptionalPath, LoggedIn, Forward(Operation::Mlst))),
     verb("MLSD", OptionalPath, LoggedIn, Transfer(Operation::Mlsd)),
@@ -257,14 +262,15 @@ pub(super) static VERBS: &[Verb] = &[
     feature(Line("XSHA1"), verb("XSHA1", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha1)))),
     feature(Line("XSHA256"), verb("XSHA256", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha256)))),
     feature(Line("XSHA512"), verb("XSHA512", Path, LoggedIn, Own(Local::Checksum(Algorithm::Sha512)))),
+    // draft-somers-ftp-mfxx section 3.
+    feature(Line("MFMT"), verb("MFMT", TimeAndPath, LoggedIn, Own(Local::Mfmt))),
     // Known, so that the reply can say why: RFC 1639, RFC 2640 section 4.1, RFC 7151 section 3.1, draft-somers-ftp-mfxx
     // and draft-peterson-streamlined-ftp-command-extensions.
     verb("LPRT", OptionalText, LoggedIn, Refused(502, "Use EPSV or PASV")),
     verb("LPSV", OptionalText, LoggedIn, Refused(502, "Use EPSV or PASV")),
     verb("LANG", OptionalText, Always, Refused(504, "Replies are in English only")),
     verb("HOST", OptionalText, Always, Refused(502, "All hosts are the same here")),
-    verb("MFMT", OptionalText, LoggedIn, Refused(504, "The time of a file is that of its upload")),
-    verb("MFCT", OptionalText, LoggedIn, Refused(504, "The time of a file is that of its upload")),
+    verb("MFCT", OptionalText, LoggedIn, Refused(504, "Files have one time, which MFMT sets")),
     verb("MFF", OptionalText, LoggedIn, Refused(504, "Facts of files cannot be set")),
     verb("AVBL", OptionalPath, LoggedIn, Refused(550, "How much space is left is not known")),
     verb("CSID", OptionalText, Always, Refused(502, NOT_HERE)),

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::config::Permission;
 use crate::data::DataError;
 use crate::path::VirtualPath;
 use crate::storage::{
-    self, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores, UploadMode,
+    self, Dated, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores,
+    UploadMode,
 };
 use crate::user::User;
 
@@ -152,6 +155,14 @@ impl Files {
         }
         let existing = if self.may_overwrite() { Existing::Replace } else { Existing::Refuse };
         Ok(self.store.rename(&self.key(from)?, &self.key(to)?, existing).await?)
+    }
+
+    /// Gives the file at `path` this time, if its store keeps times that are not its own. It belongs to uploading: clients set
+    /// the time of what they have just sent.
+    pub async fn set_modified(&self, path: &VirtualPath, time: DateTime<Utc>) -> Result<Dated> {
+        self.allow(Permission::Write)?;
+        self.writable(path)?;
+        Ok(self.store.set_modified(&self.key(path)?, time).await?)
     }
 
     /// Checks that an upload of this kind to `path` is allowed and possible.

@@ -35,7 +35,7 @@ mod unclaimed;
 mod upload;
 
 pub use budget::Budget;
-pub use driver::{Existing, LeftOver, Swept};
+pub use driver::{Dated, Existing, LeftOver, Swept};
 pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use list::{Listed, Listing};

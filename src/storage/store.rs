@@ -4,8 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::budget::Budget;
-use super::driver::{Condition, Driver, Meta};
+use super::driver::{Condition, Dated, Driver, Meta};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use crate::shutdown::Shutdown;
@@ -132,6 +134,14 @@ impl Store {
                 Err(_) => Err(Error::Store(error)),
             },
             deleted => deleted,
+        }
+    }
+
+    /// Gives the file at `path` this time, if its store keeps times that are not its own.
+    pub async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        match self.driver.set_modified(path, time).await {
+            Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
+            set => set,
         }
     }
 

@@ -9,7 +9,7 @@ use source::Source;
 
 /// The modules in reading order. A module may use those in the lines above its own, and nothing else.
 const LAYERS: &[&[&str]] = &[
-    &["hashes"],
+    &["encoding", "hashes"],
     &["config"],
     &["logging", "metrics", "net", "shutdown", "workers"],
     &["data", "digest", "facts", "path", "reply", "tls", "user"],
@@ -45,6 +45,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
     ("crc_fast", &["digest"]),
+    ("encoding_rs", &["encoding"]),
     ("libunftp", &["control"]),
     ("mime_guess", &["storage"]),
     ("moka", &["auth"]),

@@ -43,6 +43,7 @@ mod rename_directory;
 mod resume;
 mod resume_anyway;
 mod streamed;
+mod times;
 mod upload;
 
 /// Makes a test of every case for every store.
@@ -79,6 +80,7 @@ suite! { on [on_memory on_local on_s3 on_s3_flat on_gcs on_gcs_streamed on_endpo
         moves_what_cannot_be_copied;
     rename_directory: moves_all moves_more_than_a_page keeps_the_directory_above onto_itself_and_others into_itself of_what_is_missing;
     parents: are_looked_at;
+    times: are_kept_or_left_alone are_for_files_that_are_there are_set_by_who_may_write;
     memory: many_uploads_share_a_little many_appends_share_a_little many_downloads_share_a_little;
 } }
 

@@ -259,7 +259,6 @@ fn what_is_not_served_is_refused_and_the_session_goes_on() {
     gateway.put("x", b"x");
     let mut raw = gateway.login();
     for (command, code) in [
-        ("MFMT 20200101000000 x", 504),
         ("MFCT 20200101000000 x", 504),
         ("MFF modify=20200101000000; x", 504),
         ("AVBL", 550),
@@ -270,7 +269,6 @@ fn what_is_not_served_is_refused_and_the_session_goes_on() {
         ("LPSV", 502),
         ("LPRT 4,4,127,0,0,1,2,4,1", 502),
         ("FROB", 500),
-        ("MDTM 20200101000000 x", 550),
         ("SITE FROB x", 502),
         ("SITE XFER STOR /x", 502),
         ("SITE", 502),
@@ -306,9 +304,6 @@ fn what_clients_do_after_an_upload_does_not_fail_it() {
         raw.expect(command, 200);
     }
     assert_eq!(raw.expect("MDTM x", 213), before);
-    // No client sends it, since it is not in FEAT.
-    let features = raw.expect("FEAT", 211);
-    assert!(!features.lines.iter().any(|line| line.contains("MFMT")), "{features:?}");
     let address = gateway.ftp;
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("y"), b"with a time and a mode").expect("a writable folder");
@@ -331,6 +326,36 @@ fn site_help_names_what_site_can_do() {
     }
     assert!(raw.expect("HELP HASH", 214).text().contains("HASH <path>"));
     assert!(raw.expect("HELP LANG", 214).text().contains("English"));
+}
+
+/// Each verb that is known has its help, also one that is not served; SITE has that of all its commands.
+#[test]
+fn each_verb_has_its_help() {
+    let gateway = Gateway::start();
+    let mut raw = gateway.connect();
+    let help = raw.expect("HELP", 214);
+    let served: Vec<String> = help
+        .lines
+        .iter()
+        .filter(|line| line.starts_with(' '))
+        .flat_map(|line| line.split_whitespace())
+        .map(str::to_owned)
+        .collect();
+    assert!(served.len() > 50, "{served:?}");
+    for verb in &served {
+        let help = raw.expect(&format!("HELP {}", verb.to_lowercase()), 214);
+        let expected = if verb == "SITE" { "End" } else { &format!("Syntax: {verb}") };
+        assert!(help.text().starts_with(expected), "{help:?}");
+    }
+    for verb in ["AVBL", "LANG", "CSID", "HOST", "LPSV", "LPRT", "SMNT", "MFCT", "MFF", "CCC"] {
+        assert!(!served.contains(&verb.to_owned()), "{verb}");
+        let help = raw.expect(&format!("HELP {verb}"), 214);
+        assert!(help.text().starts_with(&format!("{verb}: ")), "{help:?}");
+    }
+    assert!(raw.expect("HELP MFMT", 214).text().ends_with("MFMT <YYYYMMDDHHMMSS> <path>"));
+    let mut raw = raw.logged_in("demo", "secret");
+    let help = |raw: &mut crate::support::Raw, command: &str| raw.expect(command, 214).lines;
+    assert_eq!(help(&mut raw, "HELP SITE"), help(&mut raw, "SITE HELP"));
 }
 
 #[test]

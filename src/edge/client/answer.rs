@@ -1,9 +1,11 @@
 //! What the edge answers at once, without control and without waiting.
 
 use super::files::no_restart;
+use super::site;
 use super::state::{Client, DataType, Login, log_in_first};
 use crate::edge::data::LineEnds;
 use crate::edge::verb::{self, FEATURES, Local, Service, VERBS, Verb};
+use crate::encoding::NameEncoding;
 use crate::facts::{Fact, Facts};
 use crate::reply::Reply;
 
@@ -71,6 +73,8 @@ impl Client {
             | Local::Stou
             | Local::Hash
             | Local::Checksum(_)
+            | Local::Mdtm
+            | Local::Mfmt
             | Local::Site
             | Local::Pasv => return None,
         })
@@ -126,12 +130,7 @@ impl Client {
     fn options(&mut self, argument: &str) -> Reply {
         let (command, value) = argument.split_once(' ').unwrap_or((argument, ""));
         match command.to_ascii_uppercase().as_str() {
-            // Names are UTF-8 whatever the client says (RFC 2640).
-            "UTF8" | "UTF-8" => match value.trim().to_ascii_uppercase().as_str() {
-                "" | "ON" | "NLST" => Reply::new(200, "Names are in UTF-8"),
-                "OFF" => Reply::new(504, "Names are always in UTF-8"),
-                _ => Reply::new(501, "Option not understood"),
-            },
+            "UTF8" | "UTF-8" => self.select_encoding(value.trim()),
             "HASH" => self.select_hash(value.trim()),
             "MLST" => {
                 let facts = Facts::named_in(value);
@@ -145,6 +144,21 @@ impl Client {
         }
     }
 
+    /// OPTS UTF8, which many clients send: UTF-8 (RFC 2640) or what the configuration says.
+    fn select_encoding(&mut self, value: &str) -> Reply {
+        let configured = self.edge.config.filename_encoding;
+        let encoding = match value.to_ascii_uppercase().as_str() {
+            "" | "ON" | "NLST" => NameEncoding::UTF_8,
+            "OFF" if configured == NameEncoding::UTF_8 => {
+                return Reply::new(504, "Names are always in UTF-8");
+            }
+            "OFF" => configured,
+            _ => return Reply::new(501, "Option not understood"),
+        };
+        self.session.write_names_in(encoding);
+        Reply::new(200, format!("Names are in {}", encoding.name()))
+    }
+
     fn help(&self, argument: &str) -> Reply {
         if argument.is_empty() {
             let served = VERBS.iter().filter(|verb| self.serves(verb));
@@ -155,6 +169,7 @@ impl Client {
             return Reply::of_lines(214, lines);
         }
         match verb::find(argument) {
+            Some(Verb { service: Service::Own(Local::Site), .. }) => site::help(),
             Some(verb) => match self.service(verb) {
                 Service::Refused(_, why) => Reply::new(214, format!("{}: {why}", verb.name)),
                 Service::Own(_) | Service::Forward(_) | Service::Transfer(_) => {

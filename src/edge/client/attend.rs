@@ -173,7 +173,7 @@ impl Client {
             Ok(line) => line,
         };
         if let Line::Command(bytes) = &line
-            && let Ok(command) = Command::parse(bytes)
+            && let Ok(command) = Command::parse(bytes, self.session.names())
         {
             match command.verb.service {
                 Service::Own(Local::Abor) if running.operation.is_some() => {

@@ -1,5 +1,6 @@
 //! Commands that concern files: their paths made absolute and normal, and passed on to control.
 
+use std::borrow::Cow;
 use std::io;
 
 use rand::distr::{Alphanumeric, SampleString};
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::attend::Running;
 use super::state::{Client, DataType, Flow, NextTransfer};
+use crate::config::Backslash;
 use crate::control::Control;
 use crate::data::AbortReason;
 use crate::edge::data::{LineEnds, Opener, Terms};
@@ -56,6 +58,7 @@ impl Client {
         argument: &str,
     ) -> io::Result<Flow> {
         let next = std::mem::take(&mut self.settings.next);
+        let argument = &*self.separated(argument);
         let path = match self.resolve(operation, argument) {
             Ok(path) => path,
             Err(reply) => return self.refuse(&reply).await,
@@ -151,8 +154,17 @@ impl Client {
         Ok(Flow::Continue)
     }
 
+    /// The path `argument` with slashes where this client's separators are.
+    fn separated<'a>(&self, argument: &'a str) -> Cow<'a, str> {
+        match self.edge.config.backslash {
+            Backslash::Separator if argument.contains('\\') => argument.replace('\\', "/").into(),
+            Backslash::Separator | Backslash::Keep => argument.into(),
+        }
+    }
+
     /// What `argument` means to this client, or the reply with which it is refused.
     pub(super) fn resolve(&self, operation: Operation, argument: &str) -> Result<VirtualPath, Reply> {
+        let argument = &*self.separated(argument);
         let refused = |why: String| Reply::new(operation.name_refused(), why);
         let path = self.settings.directory.resolve(argument).map_err(|error| refused(error.to_string()))?;
         let names_directory = matches!(argument.rsplit('/').next(), Some("" | "." | ".."));

@@ -60,6 +60,7 @@ impl Client {
     /// Back to the state after the greeting, with a front end of its own.
     pub(super) async fn restart_login(&mut self, control: &mut Control) -> io::Result<()> {
         self.session.log_out();
+        self.session.write_names_in(self.edge.config.filename_encoding);
         *control = Control::start(&self.edge.front, &self.session).await?;
         // Who only says USER again and again has no more time than others.
         if self.login == Login::Done {

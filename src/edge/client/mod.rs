@@ -10,6 +10,7 @@ mod passive;
 mod security;
 mod site;
 mod state;
+mod time;
 
 use std::io;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Client {
                 Err(closing) => return self.send(&closing).await,
             };
             let begun = Instant::now();
-            let parsed = Command::parse(&line);
+            let parsed = Command::parse(&line, self.session.names());
             let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
             let flow = match parsed {
                 Ok(command) => match self.execute(&mut control, command).await {
@@ -176,6 +177,8 @@ impl Client {
             Local::Stou => self.store_unique(control).await,
             Local::Hash => self.hash(control, argument).await,
             Local::Checksum(algorithm) => self.plain_checksum(control, argument, algorithm).await,
+            Local::Mdtm => self.mdtm(control, argument).await,
+            Local::Mfmt => self.mfmt(control, argument).await,
             Local::Site => self.site(control, argument).await,
             Local::Pasv => {
                 let reply = self.pasv().await;

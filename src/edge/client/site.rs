@@ -1,5 +1,5 @@
 //! SITE: what is the gateway's own matter (RFC 959 section 4.1.3). Clients set modes and times after an upload and take
-//! a refusal for its failure, so these are accepted and have no effect.
+//! a refusal for its failure, so these are accepted and have no effect; a time is set with MFMT.
 
 use std::io;
 use std::time::Duration;
@@ -39,9 +39,7 @@ impl Client {
         let reply = match found {
             None => Reply::new(502, "Command not implemented, see SITE HELP"),
             Some((_, _, Site::Help)) => help(),
-            Some((_, _, Site::Nothing)) => {
-                Reply::new(200, "Accepted, but files have no modes and no times to set here")
-            }
+            Some((_, _, Site::Nothing)) => Reply::new(200, "Accepted, but it has no effect here"),
             Some((_, _, Site::Idle)) => self.idle(rest.trim()),
             Some((name, _, Site::Checksum(_))) if rest.is_empty() => {
                 Reply::new(501, format!("Syntax: SITE {name} <path>"))
@@ -73,7 +71,8 @@ impl Client {
     }
 }
 
-fn help() -> Reply {
+/// Every SITE command.
+pub(super) fn help() -> Reply {
     let mut lines = vec!["SITE commands:".to_owned()];
     lines.extend(COMMANDS.iter().map(|(name, syntax, _)| format!(" {name}{syntax}")));
     lines.push("End".to_owned());

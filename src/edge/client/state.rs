@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::config::{AsciiMode, OnControlLost};
 use crate::digest::Algorithm;
 use crate::edge::data::{LineEnds, Route};
-use crate::edge::line::LineReader;
+use crate::edge::line::{self, LineReader};
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
 use crate::edge::socket::{self, Outgoing};
@@ -139,6 +139,7 @@ impl Client {
         counted: CountedSession,
     ) -> Self {
         let (incoming, outgoing) = socket::clear(&socket);
+        session.write_names_in(edge.config.filename_encoding);
         Self {
             edge,
             session,
@@ -161,7 +162,8 @@ impl Client {
     /// Sends a reply.
     pub(super) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
-        self.outgoing.write(reply.to_wire().as_bytes()).await
+        let text = reply.to_wire();
+        self.outgoing.write(&line::telnet(self.session.names().encode_what_fits(&text))).await
     }
 
     /// What becomes of the line ends of the files that the client transfers.

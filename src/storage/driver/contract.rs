@@ -69,6 +69,10 @@ pub(in crate::storage) trait Driver: Debug + Send + Sync {
     /// Gives the directory `from` the name `to`, where nothing stands, in one step, if the store can do that.
     async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed>;
 
+    /// Gives the file at `path` this time instead of that of its upload, if the store can do that without writing the file
+    /// again.
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated>;
+
     /// Begins to list the directory at `path`; none if nothing shows that it is one.
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>>;
 
@@ -370,6 +374,15 @@ pub struct LeftOver {
     pub kept_older_than: Option<Duration>,
     /// Those that were to be kept and stay however old they are, by the store's names for them.
     pub claimed: HashSet<String>,
+}
+
+/// What became of a time that a file was to get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dated {
+    /// It has it.
+    Done,
+    /// Files have the time of their upload here, and no other; nothing was done, nor looked at.
+    ByUpload,
 }
 
 /// What a clean-up has removed.

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::contract::{
-    Condition, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, LeftOver, Lifetime, Meta,
-    OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
+    Condition, Dated, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, LeftOver,
+    Lifetime, Meta, OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::storage::error::{Error, Result};
@@ -132,6 +133,11 @@ impl Driver for Instrumented<Arc<dyn Driver>> {
 
     async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
         self.meter.measure_rename(self.inner.rename_directory(from, to)).await
+    }
+
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        // A matter of local folders: other stores have no call for it.
+        self.inner.set_modified(path, time).await
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {

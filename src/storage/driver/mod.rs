@@ -12,7 +12,7 @@ pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Lifetime, Mark, Memory, Meta, OpenUpload, Pages,
     Ranges, Renamed, Saved, Uploader, Version,
 };
-pub use contract::{Existing, LeftOver, Swept};
+pub use contract::{Dated, Existing, LeftOver, Swept};
 pub(in crate::storage) use gcs::{StreamedBucket, connect as connect_gcs};
 pub(in crate::storage) use instrumented::Instrumented;
 pub(in crate::storage) use local::{Durability, Folder};

@@ -111,6 +111,22 @@ impl Raw {
         reply
     }
 
+    /// Sends these bytes as a line, and takes the reply as it comes; it must have this code.
+    #[track_caller]
+    pub(crate) fn expect_bytes(&mut self, line: &[u8], code: u16) -> Vec<u8> {
+        self.send_bytes(&[line, b"\r\n"].concat());
+        let mut reply = self.line_bytes();
+        let last = format!("{code} ").into_bytes();
+        let mut ended = reply.starts_with(&last);
+        assert!(ended || reply.starts_with(format!("{code}-").as_bytes()), "{}", reply.escape_ascii());
+        while !ended {
+            let line = self.line_bytes();
+            ended = line.starts_with(&last);
+            reply.extend(line);
+        }
+        reply
+    }
+
     /// The gateway closes the connection, without another word.
     #[track_caller]
     pub(crate) fn closed(&mut self) {
@@ -292,12 +308,17 @@ impl Raw {
 
     #[track_caller]
     fn line(&mut self) -> String {
+        let line = String::from_utf8(self.line_bytes()).expect("replies are UTF-8");
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    }
+
+    #[track_caller]
+    fn line_bytes(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let read = self.reader.read_until(b'\n', &mut line);
-        let line = String::from_utf8(line).expect("replies are UTF-8");
-        assert!(line.ends_with("\r\n"), "no reply: {read:?} {line:?}");
-        let line = line.trim_end_matches(['\r', '\n']).to_owned();
-        self.transcript.push(format!("S {line}"));
+        let shown = String::from_utf8_lossy(&line);
+        assert!(line.ends_with(b"\r\n"), "no reply: {read:?} {shown:?}");
+        self.transcript.push(format!("S {}", shown.trim_end()));
         line
     }
 }

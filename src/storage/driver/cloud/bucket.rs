@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::list::PaginatedListStore;
@@ -28,8 +29,8 @@ use crate::storage::answer::{self, Answer, Meaning};
 use crate::storage::budget::{Budget, Charge};
 use crate::storage::checksum::Checksum;
 use crate::storage::driver::contract::{
-    Body, Chunk, Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Mark, Memory, Meta,
-    OpenUpload, Pages, Ranges, Renamed, Saved, Swept, Version,
+    Body, Chunk, Dated, Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Mark, Memory,
+    Meta, OpenUpload, Pages, Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -210,6 +211,12 @@ impl Driver for Bucket {
 
     async fn rename_directory(&self, _from: &StorePath, _to: &StorePath) -> Result<Renamed> {
         Ok(Renamed::NeedsCopy)
+    }
+
+    // Semantics decision: a time in the metadata of an object would cost a copy of it on most of these stores, and no listing
+    // would show it.
+    async fn set_modified(&self, _path: &StorePath, _time: DateTime<Utc>) -> Result<Dated> {
+        Ok(Dated::ByUpload)
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {

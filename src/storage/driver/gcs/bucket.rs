@@ -8,14 +8,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use unftp_sbe_gcs::CloudStorage;
 
 use super::upload::StreamedDestination;
 use crate::shutdown::Shutdown;
 use crate::storage::driver::cloud::Bucket;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Meta, OpenUpload, Pages, Ranges,
-    Renamed, Saved, Swept,
+    Dated, Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Meta, OpenUpload, Pages,
+    Ranges, Renamed, Saved, Swept,
 };
 use crate::storage::error::Result;
 use crate::storage::path::StorePath;
@@ -90,6 +91,10 @@ impl Driver for StreamedBucket {
 
     async fn rename_directory(&self, from: &StorePath, to: &StorePath) -> Result<Renamed> {
         self.bucket.rename_directory(from, to).await
+    }
+
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        self.bucket.set_modified(path, time).await
     }
 
     async fn list(&self, path: &StorePath) -> Result<Option<Box<dyn Pages>>> {

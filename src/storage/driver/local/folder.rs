@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::disk::{Cost, Disk};
 use super::durability::Durability;
@@ -18,8 +19,8 @@ use super::sweep::Sweep;
 use super::upload::{FolderDestination, FolderUpload};
 use crate::storage::budget::Budget;
 use crate::storage::driver::contract::{
-    Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Lifetime, Meta, OpenUpload, Pages,
-    Ranges, Renamed, Saved, Swept, Version,
+    Dated, Destination, Directory, Driver, Existing, Get, Got, Keys, LeftOver, Lifetime, Meta, OpenUpload,
+    Pages, Ranges, Renamed, Saved, Swept, Version,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -219,6 +220,18 @@ impl Driver for Folder {
                     _ => Error::local(error),
                 }),
             }
+        })
+        .await
+    }
+
+    async fn set_modified(&self, path: &StorePath, time: DateTime<Utc>) -> Result<Dated> {
+        self.at(Cost::Small, path, move |_, place| match place.found {
+            Found::File(_) => {
+                let file = File::open(&place.path).map_err(Error::local)?;
+                file.set_modified(time.into()).map_err(Error::local)?;
+                Ok(Dated::Done)
+            }
+            Found::Directory | Found::Other | Found::Nothing | Found::BelowFile => Err(Error::NotFound),
         })
         .await
     }
