@@ -215,6 +215,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_has_logged_in_cannot_be_locked_out_by_others() {
+        let auth = Auth::new(&two_users());
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+        for guess in 0..40 {
+            let peer = format!("10.1.1.{guess}");
+            let _ = login(&auth, "acme", "wrong", &peer).await;
+            let _ = login(&auth, &guess.to_string(), "wrong", HOME).await;
+        }
+        assert_eq!(login(&auth, "other", "different", HOME).await, Err(LoginError::LockedOut));
+        assert_eq!(login(&auth, "acme", "correct", "10.9.9.9").await, Err(LoginError::LockedOut));
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_password_does_not_help_to_guess_another() {
+        let auth = Auth::new(&two_users());
+        for _ in 0..10 {
+            assert_eq!(login(&auth, "acme", "wrong", HOME).await, Err(LoginError::BadCredentials));
+            assert_eq!(login(&auth, "other", "different", HOME).await, Ok("other".to_owned()));
+        }
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::LockedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn many_guesses_at_once_are_no_more_than_one_by_one() {
         let auth = Auth::new(&two_users());
         let guesses = (0..100).map(|number| {

@@ -7,7 +7,8 @@ use super::state::{Client, Flow, Login, Settings};
 use crate::control::Control;
 use crate::reply::Reply;
 
-/// Failed logins, after which a session ends.
+/// Failed logins, after which a session ends. Those that succeed in between change nothing: who has one password is not
+/// to guess another.
 const MOST_FAILED: u32 = 3;
 
 impl Client {
@@ -41,7 +42,6 @@ impl Client {
         let reply = self.attend(control.pass(password), &mut Running::login()).await?;
         if reply.code == 230 {
             self.login = Login::Done;
-            self.failed_logins = 0;
             tracing::info!("logged in");
             self.send(&reply).await?;
             return Ok(Flow::Continue);
