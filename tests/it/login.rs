@@ -291,12 +291,18 @@ fn a_user_may_be_bound_to_addresses() {
     let users = "[[users]]\nname = \"far\"\npassword = \"x\"\nallow_from = [\"10.0.0.0/8\"]\n\
                  [[users]]\nname = \"near\"\npassword = \"x\"\nallow_from = [\"10.0.0.0/8\", \"127.0.0.2\"]\n";
     let gateway = Setup::default().users(users).start();
-    let mut raw = gateway.connect();
     for name in ["far", "near"] {
-        raw.expect(&format!("USER {name}"), 331);
-        raw.expect("PASS x", 530);
+        let mut raw = gateway.connect();
+        let [right, wrong] = ["x", "wrong"].map(|password| {
+            raw.expect(&format!("USER {name}"), 331);
+            raw.expect(&format!("PASS {password}"), 530)
+        });
+        // Whether the password is right is told to nobody there.
+        assert_eq!(right, wrong);
         raw.expect("PWD", 530);
     }
+    let login = |result: &str| gateway.metric(&format!("bucketport_logins_total{{result=\"{result}\"}}"));
+    assert_eq!((login("denied"), login("bad_credentials")), (2.0, 2.0));
     let second = "127.0.0.2".parse().expect("an address");
     gateway.connect_from(second).logged_in("near", "x").expect("PWD", 257);
 }
