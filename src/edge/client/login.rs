@@ -59,15 +59,20 @@ impl Client {
 
     /// Back to the state after the greeting, with a front end of its own.
     pub(super) async fn restart_login(&mut self, control: &mut Control) -> io::Result<()> {
-        self.session.log_out();
+        self.forget();
         *control = Control::start(&self.edge.front, &self.session).await?;
         // Who only says USER again and again has no more time than others.
         if self.login == Login::Done {
             self.accepted = tokio::time::Instant::now();
         }
         self.login = Login::Fresh;
+        Ok(())
+    }
+
+    /// Forgets the user and everything that the client has set.
+    pub(super) fn forget(&mut self) {
+        self.session.log_out();
         self.settings = Settings::default();
         self.route = None;
-        Ok(())
     }
 }
