@@ -38,7 +38,8 @@ pub struct FtpConfig {
     pub login_timeout: Duration,
     /// A session without a command or a transfer for this time is closed.
     pub idle_timeout: Duration,
-    /// A transfer without a byte for this time is ended. A data connection is waited for as long, but not over 30 s.
+    /// A transfer without a byte for this time is ended. A data connection is waited for as long, but not over 30 s. A
+    /// passive port that no transfer follows for this time is given back.
     pub data_timeout: Duration,
     /// How long running transfers may go on after the signal to stop.
     pub drain_timeout: Duration,

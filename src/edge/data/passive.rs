@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::host::Hosts;
 use crate::config::{FtpConfig, PeerCheck};
@@ -27,6 +28,8 @@ pub(crate) struct PassivePool {
     ports: Vec<Vec<u16>>,
     hosts: Hosts,
     check: PeerCheck,
+    /// How long a slot is good for.
+    patience: Duration,
     waiting: Mutex<HashMap<Key, oneshot::Sender<TcpStream>>>,
     metrics: Arc<Metrics>,
 }
@@ -72,6 +75,7 @@ impl PassivePool {
             ports,
             hosts: Hosts::new(config),
             check: config.data_peer_check,
+            patience: config.data_timeout,
             waiting: Mutex::default(),
             metrics: Arc::clone(metrics),
         });
@@ -105,7 +109,8 @@ impl PassivePool {
         drop(waiting);
         let counted = self.metrics.passive_waiting();
         let foreign = !self.ports[worker].contains(&port);
-        Some(Slot { pool: Arc::clone(self), key, foreign, connection, _counted: counted })
+        let expires = Instant::now() + self.patience;
+        Some(Slot { pool: Arc::clone(self), key, foreign, connection, expires, _counted: counted })
     }
 
     /// The IPv4 address that `client`, which dialled `local`, is told; none if there is none to tell.
@@ -160,12 +165,18 @@ pub(in crate::edge) struct Slot {
     /// The port is accepted on by another thread.
     foreign: bool,
     connection: oneshot::Receiver<TcpStream>,
+    expires: Instant,
     _counted: Counted,
 }
 
 impl Slot {
     pub(in crate::edge) fn port(&self) -> u16 {
         self.key.0
+    }
+
+    /// When its owner gives it back unless a transfer has taken it, and closes what has connected.
+    pub(super) fn expires(&self) -> Instant {
+        self.expires
     }
 
     /// The client's connection on the calling thread, once it is there. The slot's owner bounds the wait.
