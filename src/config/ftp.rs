@@ -118,6 +118,13 @@ impl FtpConfig {
             max_connections_per_ip: section.checked("max_connections_per_ip", 100, at_least_one),
             on_control_lost: section.field("on_control_lost", OnControlLost::default()),
         };
+        // Behind a balancer that hides the client's address PORT would have us connect to the balancer, or to a node.
+        if config.active_mode && config.data_peer_check == PeerCheck::Off {
+            section.error(
+                "active_mode",
+                "needs data_peer_check = \"strict\": it connects to the client's address",
+            );
+        }
         section.finish();
         config
     }
