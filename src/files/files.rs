@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Permission;
-use crate::data::DataError;
+use crate::data::{Content, DataError};
 use crate::path::VirtualPath;
 use crate::storage::{
     self, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores, UploadMode,
@@ -154,8 +154,13 @@ impl Files {
         Ok(self.store.rename(&self.key(from)?, &self.key(to)?, existing).await?)
     }
 
-    /// Checks that an upload of this kind to `path` is allowed and possible.
-    pub async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
+    /// Checks that an upload of this kind and content to `path` is allowed and possible.
+    pub async fn plan_upload(
+        &self,
+        path: &VirtualPath,
+        mode: UploadMode,
+        content: Content,
+    ) -> Result<PlannedUpload> {
         self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
         self.writable(path)?;
         let mode = match mode {
@@ -176,7 +181,11 @@ impl Files {
             }
             UploadMode::Replace | UploadMode::Create | UploadMode::Append | UploadMode::Continue(_) => mode,
         };
-        Ok(self.store.plan_upload(&self.key(path)?, mode).await?)
+        let path = self.key(path)?;
+        Ok(match content {
+            Content::AsSent => self.store.plan_upload(&path, mode).await?,
+            Content::Converted => self.store.plan_converted_upload(&path, mode).await?,
+        })
     }
 
     /// Opens the file at `path` from byte `offset` on.
