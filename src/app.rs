@@ -68,14 +68,17 @@ impl Signals {
         }
     }
 
-    /// Resolves at the next signal to stop.
+    /// Resolves at the next signal to stop. What asks for a reload meanwhile is kept.
     async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
 /// What a signal asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Asked {
     Stop,
     Reload,
@@ -155,7 +158,12 @@ impl App {
                     Asked::Stop => break,
                     Asked::Reload => {
                         tracing::info!("reloading users and certificate");
-                        self.reloader.reload().await;
+                        // A file on a network that hangs does not hold up the stop.
+                        tokio::select! {
+                            () = self.reloader.reload() => {}
+                            () = signals.stop() => break,
+                            () = self.shutdown.failed() => break,
+                        }
                     }
                 },
                 () = self.shutdown.failed() => break,

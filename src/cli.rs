@@ -179,17 +179,29 @@ fn hash_password() -> ExitCode {
     }
 }
 
+/// Writes both files, or leaves none: a key without its certificate is of no use to anybody.
 fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<()> {
     let made = SelfSigned::new(hosts, days)?;
+    let mut created = Vec::new();
     // The key is for its owner alone.
     for (name, mode, content) in
         [("tls.key", 0o600, &made.private_key), ("tls.crt", 0o644, &made.certificate)]
     {
         let path = folder.join(name);
-        let mut options = OpenOptions::new();
-        let opened = options.write(true).create_new(true).mode(mode).open(&path);
-        let written = opened.and_then(|mut file| file.write_all(content.as_bytes()));
-        written.with_context(|| format!("cannot write {}", path.display()))?;
+        let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
+        let written = opened.and_then(|mut file| {
+            created.push(path.clone());
+            file.write_all(content.as_bytes())
+        });
+        if let Err(error) = written {
+            for path in &created {
+                // The error that counts is the first one.
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(error).with_context(|| format!("cannot write {}", path.display()));
+        }
+    }
+    for path in created {
         println!("{}", path.display());
     }
     Ok(())

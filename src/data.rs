@@ -12,6 +12,18 @@ use tokio_util::sync::CancellationToken;
 pub trait OpenData: Send + Sync + std::fmt::Debug {
     /// Waits for the client's data connection and announces the transfer with 150.
     async fn open(self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError>;
+
+    /// What the bytes of its data connection are to the client.
+    fn content(&self) -> Content;
+}
+
+/// What the bytes of a file above a data connection are to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Those on the wire.
+    AsSent,
+    /// Others than those on the wire, so an offset means another byte to the client.
+    Converted,
 }
 
 /// The client's data connection. Each wait in it ends after `ftp.data_timeout` or when the transfer is aborted.

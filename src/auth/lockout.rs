@@ -1,5 +1,6 @@
 //! Guessing passwords is made slow: who fails waits longer each time, and is then locked out for a while, by address and
-//! by name. Names that nobody has are treated like all others.
+//! by name. Names that nobody has are treated like all others. A name that has logged in from an address stands by itself
+//! there: what others do, at the same address or in the same name, does not keep it out.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,8 +12,10 @@ use tokio::time::Instant;
 
 /// Failures in a row from one address, beyond which each one locks it out. Many devices may share an address.
 const FREE_OF_ADDRESS: u32 = 10;
-/// The same of one name, whose owner others can lock out, and so shall not do it easily.
+/// The same of one name, whose owner others can lock out where it has not logged in before, and so shall not do it easily.
 const FREE_OF_NAME: u32 = 20;
+/// The same of one name at one address where it has logged in before.
+const FREE_OF_KNOWN: u32 = 10;
 /// How long the first lockout holds; each further failure doubles it.
 const FIRST_LOCKOUT: Duration = Duration::from_mins(1);
 const LONGEST_LOCKOUT: Duration = Duration::from_mins(15);
@@ -21,14 +24,21 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// Failures are forgotten after so long without another one.
 const MEMORY: Duration = Duration::from_mins(30);
-/// Addresses, and names, that are remembered at one time: some two megabytes each. Those that keep trying stay.
+/// A name that has logged in from an address is known there for so long after it was last heard of.
+const ACQUAINTANCE: Duration = Duration::from_hours(7 * 24);
+/// Addresses, names, and names at addresses that are remembered at one time: some two megabytes each. Those that keep
+/// trying stay.
 const MOST: u64 = 10_000;
 
-/// Who has failed lately.
+/// Who has failed lately, and who is known.
 #[derive(Debug)]
 pub(super) struct Lockout {
     addresses: Failures,
     names: Failures,
+    /// What strangers have added to both: one name from one address.
+    strangers: Failures,
+    /// Names at addresses from which they have logged in.
+    known: Failures,
     keys: RandomState,
 }
 
@@ -38,42 +48,62 @@ pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
     address: u64,
     name: u64,
+    pair: u64,
 }
 
 impl Lockout {
     pub(super) fn new() -> Self {
         Self {
-            addresses: Failures::new(FREE_OF_ADDRESS),
-            names: Failures::new(FREE_OF_NAME),
+            addresses: Failures::new(FREE_OF_ADDRESS, MEMORY),
+            names: Failures::new(FREE_OF_NAME, MEMORY),
+            strangers: Failures::new(u32::MAX, MEMORY),
+            known: Failures::new(FREE_OF_KNOWN, ACQUAINTANCE),
             keys: RandomState::new(),
         }
     }
 
     /// Keeps keyed hashes in place of names, so that a long name takes no more memory than a short one.
     pub(super) fn attempt(&self, name: &str, peer: IpAddr) -> Attempt<'_> {
-        Attempt { lockout: self, address: self.keys.hash_one(network(peer)), name: self.keys.hash_one(name) }
+        let network = network(peer);
+        Attempt {
+            lockout: self,
+            address: self.keys.hash_one(network),
+            name: self.keys.hash_one(name),
+            pair: self.keys.hash_one((name, network)),
+        }
     }
 }
 
 impl Attempt<'_> {
-    /// Whether the name or the address has to wait.
+    /// Whether it has to wait.
     pub(super) fn is_locked(&self) -> bool {
-        let now = Instant::now();
-        self.lockout.addresses.is_locked(self.address, now) || self.lockout.names.is_locked(self.name, now)
+        let (Lockout { addresses, names, known, .. }, now) = (self.lockout, Instant::now());
+        if known.has(self.pair, now) {
+            return known.is_locked(self.pair, now);
+        }
+        addresses.is_locked(self.address, now) || names.is_locked(self.name, now)
     }
 
     /// Notes a failure. Returns how long its reply is to wait.
     pub(super) fn failed(&self) -> Duration {
-        let now = Instant::now();
-        let (address, name) =
-            (self.lockout.addresses.add(self.address, now), self.lockout.names.add(self.name, now));
-        doubled(FIRST_DELAY, address.max(name) - 1, LONGEST_DELAY)
+        let (Lockout { addresses, names, strangers, known, .. }, now) = (self.lockout, Instant::now());
+        let failures = if known.has(self.pair, now) {
+            known.add(self.pair, now)
+        } else {
+            strangers.add(self.pair, now);
+            addresses.add(self.address, now).max(names.add(self.name, now))
+        };
+        doubled(FIRST_DELAY, failures - 1, LONGEST_DELAY)
     }
 
-    /// Forgets the failures of both: a device that was set up wrongly does not lock out those beside it.
+    /// Makes the name known at the address, and forgets what it failed there: a device that was set up wrongly does not
+    /// lock out those beside it. What others failed stays, or whoever has one password could guess others without end.
     pub(super) fn succeeded(&self) {
-        self.lockout.addresses.forget(self.address);
-        self.lockout.names.forget(self.name);
+        let Lockout { addresses, names, strangers, known, .. } = self.lockout;
+        let own = strangers.forget(self.pair);
+        addresses.subtract(self.address, own);
+        names.subtract(self.name, own);
+        known.begin(self.pair, Instant::now());
     }
 }
 
@@ -81,6 +111,8 @@ impl Attempt<'_> {
 #[derive(Debug)]
 struct Failures {
     free: u32,
+    /// How long a record is kept after it was last looked at or changed.
+    kept: Duration,
     records: Cache<u64, Record>,
 }
 
@@ -91,8 +123,18 @@ struct Record {
 }
 
 impl Failures {
-    fn new(free: u32) -> Self {
-        Self { free, records: Cache::builder().max_capacity(MOST).time_to_idle(MEMORY).build() }
+    fn new(free: u32, kept: Duration) -> Self {
+        Self { free, kept, records: Cache::builder().max_capacity(MOST).time_to_idle(kept).build() }
+    }
+
+    /// Whether there is a record, with failures or without.
+    fn has(&self, key: u64, now: Instant) -> bool {
+        self.records.get(&key).is_some_and(|record| now.saturating_duration_since(record.last) < self.kept)
+    }
+
+    /// Begins a record without failures.
+    fn begin(&self, key: u64, now: Instant) {
+        self.records.insert(key, Record { failures: 0, last: now });
     }
 
     fn is_locked(&self, key: u64, now: Instant) -> bool {
@@ -110,8 +152,17 @@ impl Failures {
         added.into_entry().map_or(1, |entry| entry.into_value().failures)
     }
 
-    fn forget(&self, key: u64) {
-        self.records.invalidate(&key);
+    /// How many failures are forgotten.
+    fn forget(&self, key: u64) -> u32 {
+        self.records.remove(&key).map_or(0, |record| record.failures)
+    }
+
+    fn subtract(&self, key: u64, failures: u32) {
+        self.records.entry(key).and_compute_with(|record| match record.map(moka::Entry::into_value) {
+            None => Op::Nop,
+            Some(record) if record.failures <= failures => Op::Remove,
+            Some(record) => Op::Put(Record { failures: record.failures - failures, ..record }),
+        });
     }
 
     /// How long so many failures lock out.
@@ -181,16 +232,69 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_success_starts_anew() {
+    async fn a_success_forgets_what_that_name_failed_there_and_nothing_else() {
         let lockout = Lockout::new();
-        let attempt = lockout.attempt("acme", at("192.0.2.1"));
-        for _ in 0..2 {
-            for _ in 1..FREE_OF_ADDRESS {
-                attempt.failed();
+        let (acme, other) =
+            (lockout.attempt("acme", at("192.0.2.1")), lockout.attempt("other", at("192.0.2.1")));
+        for _ in 0..3 {
+            for _ in 0..3 {
+                acme.failed();
             }
-            attempt.succeeded();
+            acme.succeeded();
         }
-        assert_eq!(attempt.failed(), FIRST_DELAY);
+        assert_eq!(acme.failed(), FIRST_DELAY);
+        assert_eq!(other.failed(), FIRST_DELAY);
+        // Whoever has a password does not guess others with it.
+        for _ in 1..FREE_OF_ADDRESS {
+            assert!(!other.is_locked());
+            acme.succeeded();
+            other.failed();
+        }
+        assert!(other.is_locked());
+        assert!(lockout.attempt("third", at("192.0.2.1")).is_locked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_others_do_does_not_keep_out_who_has_logged_in() {
+        let lockout = Lockout::new();
+        let home = lockout.attempt("acme", at("192.0.2.1"));
+        home.succeeded();
+        for host in 0..FREE_OF_NAME {
+            lockout.attempt("acme", std::net::Ipv4Addr::from_bits(host).into()).failed();
+            lockout.attempt(&host.to_string(), at("192.0.2.1")).failed();
+        }
+        assert!(lockout.attempt("acme", at("192.0.2.2")).is_locked(), "the name");
+        assert!(lockout.attempt("other", at("192.0.2.1")).is_locked(), "the address");
+        assert!(!home.is_locked());
+        // Guessing is slow there as well, and harms nobody else.
+        assert_eq!(home.failed(), FIRST_DELAY);
+        for _ in 1..FREE_OF_KNOWN {
+            assert!(!home.is_locked());
+            home.failed();
+        }
+        assert!(home.is_locked());
+        advance(FIRST_LOCKOUT).await;
+        assert!(!home.is_locked());
+        home.succeeded();
+        assert_eq!(home.failed(), FIRST_DELAY);
+        advance(ACQUAINTANCE).await;
+        for host in 0..FREE_OF_NAME {
+            lockout.attempt("acme", std::net::Ipv4Addr::from_bits(host).into()).failed();
+        }
+        assert!(home.is_locked(), "a stranger again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_known_fails_without_harm_to_others() {
+        let lockout = Lockout::new();
+        let recorder = lockout.attempt("recorder", at("192.0.2.1"));
+        recorder.succeeded();
+        for _ in 0..2 * FREE_OF_NAME {
+            recorder.failed();
+        }
+        assert!(recorder.is_locked());
+        assert!(!lockout.attempt("acme", at("192.0.2.1")).is_locked());
+        assert!(!lockout.attempt("recorder", at("192.0.2.2")).is_locked());
     }
 
     #[tokio::test(start_paused = true)]
@@ -214,9 +318,13 @@ mod tests {
     async fn a_flood_of_addresses_and_names_is_bounded() {
         let lockout = Lockout::new();
         for host in 0..50_000 {
-            lockout.attempt(&host.to_string(), std::net::Ipv4Addr::from_bits(host).into()).failed();
+            let attempt = lockout.attempt(&host.to_string(), std::net::Ipv4Addr::from_bits(host).into());
+            attempt.failed();
+            if host % 2 == 0 {
+                attempt.succeeded();
+            }
         }
-        for failures in [&lockout.addresses, &lockout.names] {
+        for failures in [&lockout.addresses, &lockout.names, &lockout.strangers, &lockout.known] {
             failures.records.run_pending_tasks();
             let count = failures.records.iter().count();
             assert!((1..=10_000).contains(&count), "{count}");

@@ -41,7 +41,8 @@ pub(crate) enum LoginError {
     /// The name or the address has failed too often lately. Whether the password is right is not told.
     #[error("locked out after too many failures")]
     LockedOut,
-    /// Name and password are right, but the user may not log in from this address.
+    /// Name and password are right, but the user may not log in from this address. The client is not told, nor does it
+    /// take another time or count otherwise.
     #[error("login from this address is not allowed")]
     Denied,
     /// The password could not be verified in time.
@@ -84,8 +85,11 @@ impl Auth {
             // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
             _ if attempt.is_locked() => return Err(LoginError::LockedOut),
             Ok(_) => attempt.succeeded(),
-            Err(LoginError::BadCredentials) => tokio::time::sleep(attempt.failed()).await,
-            Err(LoginError::LockedOut | LoginError::Denied | LoginError::Unavailable) => {}
+            // A right password from a wrong address is answered like a wrong one, or it could be guessed from anywhere.
+            Err(LoginError::BadCredentials | LoginError::Denied) => {
+                tokio::time::sleep(attempt.failed()).await;
+            }
+            Err(LoginError::LockedOut | LoginError::Unavailable) => {}
         }
         judged
     }
@@ -175,11 +179,19 @@ mod tests {
         assert_eq!(login(&empty, "acme", "correct", HOME).await, Err(LoginError::BadCredentials));
     }
 
-    #[tokio::test]
-    async fn a_forbidden_address_is_told_only_after_the_right_password() {
+    #[tokio::test(start_paused = true)]
+    async fn from_a_forbidden_address_the_right_password_counts_as_a_wrong_one() {
         let auth = Auth::new(&two_users());
-        assert_eq!(login(&auth, "acme", "correct", "192.0.2.1").await, Err(LoginError::Denied));
-        assert_eq!(login(&auth, "acme", "wrong", "192.0.2.1").await, Err(LoginError::BadCredentials));
+        for (password, peer, expected) in
+            [("correct", "192.0.2.1", LoginError::Denied), ("wrong", "192.0.2.2", LoginError::BadCredentials)]
+        {
+            let begun = tokio::time::Instant::now();
+            for _ in 0..10 {
+                assert_eq!(login(&auth, "acme", password, peer).await, Err(expected));
+            }
+            assert!(begun.elapsed() > Duration::from_secs(5), "{password}");
+            assert_eq!(login(&auth, "acme", password, peer).await, Err(LoginError::LockedOut));
+        }
     }
 
     #[tokio::test]
@@ -212,6 +224,30 @@ mod tests {
         assert_eq!(login(&auth, "other", "different", HOME).await, Ok("other".to_owned()));
         tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_logged_in_cannot_be_locked_out_by_others() {
+        let auth = Auth::new(&two_users());
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+        for guess in 0..40 {
+            let peer = format!("10.1.1.{guess}");
+            let _ = login(&auth, "acme", "wrong", &peer).await;
+            let _ = login(&auth, &guess.to_string(), "wrong", HOME).await;
+        }
+        assert_eq!(login(&auth, "other", "different", HOME).await, Err(LoginError::LockedOut));
+        assert_eq!(login(&auth, "acme", "correct", "10.9.9.9").await, Err(LoginError::LockedOut));
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_password_does_not_help_to_guess_another() {
+        let auth = Auth::new(&two_users());
+        for _ in 0..10 {
+            assert_eq!(login(&auth, "acme", "wrong", HOME).await, Err(LoginError::BadCredentials));
+            assert_eq!(login(&auth, "other", "different", HOME).await, Ok("other".to_owned()));
+        }
+        assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::LockedOut));
     }
 
     #[tokio::test(start_paused = true)]

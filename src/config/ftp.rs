@@ -46,7 +46,8 @@ pub struct FtpConfig {
     pub login_timeout: Duration,
     /// A session without a command or a transfer for this time is closed.
     pub idle_timeout: Duration,
-    /// A transfer without a byte for this time is ended. A data connection is waited for as long, but not over 30 s.
+    /// A transfer without a byte for this time is ended. A data connection is waited for as long, but not over 30 s. A
+    /// passive port that no transfer follows for this time is given back.
     pub data_timeout: Duration,
     /// How long running transfers may go on after the signal to stop.
     pub drain_timeout: Duration,
@@ -147,6 +148,13 @@ impl FtpConfig {
             max_connections_per_ip: section.checked("max_connections_per_ip", 100, at_least_one),
             on_control_lost: section.field("on_control_lost", OnControlLost::default()),
         };
+        // Behind a balancer that hides the client's address PORT would have us connect to the balancer, or to a node.
+        if config.active_mode && config.data_peer_check == PeerCheck::Off {
+            section.error(
+                "active_mode",
+                "needs data_peer_check = \"strict\": it connects to the client's address",
+            );
+        }
         section.finish();
         config
     }

@@ -303,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn active_mode_needs_clients_addresses() {
+        let text =
+            |check: &str| format!("[ftp]\nactive_mode = true\ndata_peer_check = '{check}'\n{SMALLEST}");
+        let expected =
+            "ftp.active_mode: needs data_peer_check = \"strict\": it connects to the client's address";
+        assert_eq!(mistakes(&text("off"), &[]), [expected]);
+        assert_eq!(mistakes(&text("strict"), &[]), [""; 0]);
+    }
+
+    #[test]
     fn a_mistake_in_the_environment_names_its_variable() {
         let environment = [
             ("BUCKETPORT_FTP__MAX_CONNECTIONS", "many"),

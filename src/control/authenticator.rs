@@ -59,7 +59,8 @@ impl Authenticator for SessionAuthenticator {
                     LoginError::LockedOut => {
                         (LoginResult::LockedOut, 421, "Too many failed logins, try again later")
                     }
-                    LoginError::Denied => (LoginResult::Denied, 530, "Not allowed from this address"),
+                    // Told apart only in the log and the metrics.
+                    LoginError::Denied => (LoginResult::Denied, 530, "Login incorrect"),
                     LoginError::Unavailable => {
                         (LoginResult::Denied, 421, "Cannot check passwords now, try later")
                     }

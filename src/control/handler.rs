@@ -106,7 +106,8 @@ impl Backend {
     ) -> Result<Reply> {
         let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
         self.move_file(pending, files, direction, async |abort: &Abort, bytes| {
-            let plan = abort.unless_requested(files.plan_upload(&pending.path, mode)).await?;
+            let planning = files.plan_upload(&pending.path, mode, transfer.opener.content());
+            let plan = abort.unless_requested(planning).await?;
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::auth::Auth;
     use crate::config::{Config, Environment};
-    use crate::data::{DataConnection, DataError, OpenData};
+    use crate::data::{Content, DataConnection, DataError, OpenData};
     use crate::metrics::Metrics;
     use crate::net::Ends;
     use crate::path::VirtualPath;
@@ -121,6 +121,10 @@ mod tests {
     impl OpenData for Faulty {
         async fn open(self: Box<Self>) -> Result<Box<dyn DataConnection>, DataError> {
             panic!("expected by the test");
+        }
+
+        fn content(&self) -> Content {
+            Content::AsSent
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::config::Permission;
-use crate::data::DataError;
+use crate::data::{Content, DataError};
 use crate::path::VirtualPath;
 use crate::storage::{
     self, Dated, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores,
@@ -165,8 +165,13 @@ impl Files {
         Ok(self.store.set_modified(&self.key(path)?, time).await?)
     }
 
-    /// Checks that an upload of this kind to `path` is allowed and possible.
-    pub async fn plan_upload(&self, path: &VirtualPath, mode: UploadMode) -> Result<PlannedUpload> {
+    /// Checks that an upload of this kind and content to `path` is allowed and possible.
+    pub async fn plan_upload(
+        &self,
+        path: &VirtualPath,
+        mode: UploadMode,
+        content: Content,
+    ) -> Result<PlannedUpload> {
         self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
         self.writable(path)?;
         let mode = match mode {
@@ -187,7 +192,11 @@ impl Files {
             }
             UploadMode::Replace | UploadMode::Create | UploadMode::Append | UploadMode::Continue(_) => mode,
         };
-        Ok(self.store.plan_upload(&self.key(path)?, mode).await?)
+        let path = self.key(path)?;
+        Ok(match content {
+            Content::AsSent => self.store.plan_upload(&path, mode).await?,
+            Content::Converted => self.store.plan_converted_upload(&path, mode).await?,
+        })
     }
 
     /// Opens the file at `path` from byte `offset` on.

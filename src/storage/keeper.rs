@@ -35,6 +35,8 @@ pub(super) struct Keeper {
     recorded: Arc<AtomicBool>,
     /// What another upload has left, which this one takes the place of.
     replaces: Option<Kept>,
+    /// It is here only for what it takes the place of.
+    keeps_nothing: bool,
     /// Where it goes on, if it goes on with what was kept.
     from: Option<u64>,
     /// Another session has written the record first: this one keeps nothing.
@@ -77,6 +79,7 @@ impl Keeper {
             begun: recorded,
             recorded: Arc::new(AtomicBool::new(recorded)),
             replaces: None,
+            keeps_nothing: false,
             from: None,
             lost: Arc::default(),
             noted: None,
@@ -87,20 +90,25 @@ impl Keeper {
         }
     }
 
-    /// Leaves nothing of what this upload takes the place of, since it cannot be refused any more. Tells whether that
-    /// succeeded; if not, nothing can be kept of this one.
+    /// Nothing of this upload is to be kept.
+    pub(super) fn keep_nothing(&mut self) {
+        self.keeps_nothing = true;
+    }
+
+    /// Leaves nothing of what this upload takes the place of, since it cannot be refused any more. Tells whether this one
+    /// can be kept, which it cannot if that failed.
     pub(super) async fn begin(&mut self) -> bool {
         if let Some(from) = self.from {
             self.kept.cut(from);
         }
-        let Some(replaces) = self.replaces.take() else { return true };
+        let Some(replaces) = self.replaces.take() else { return !self.keeps_nothing };
         if let Err(error) = self.store.discard_unheld(&replaces).await {
             // Another session has it, or the store fails: then this upload goes on alone.
             let error = &error as &dyn std::error::Error;
             tracing::debug!(path = %self.path, error, "what was kept of another upload stays");
             return false;
         }
-        true
+        !self.keeps_nothing
     }
 
     /// Resolves when the record is to be written again.

@@ -79,6 +79,21 @@ impl Store {
         }
     }
 
+    /// Like [`Store::plan_upload`], for bytes that the client counts otherwise.
+    ///
+    /// Semantics decision: nothing of it is kept, and it does not go on with what was. Whoever asks for the size to go on
+    /// from there would send the wrong bytes.
+    pub async fn plan_converted_upload(
+        self: &Arc<Self>,
+        path: &StorePath,
+        mode: UploadMode,
+    ) -> Result<PlannedUpload> {
+        let kept = self.kept_at_all(path).await?;
+        let mut planned = Box::pin(self.plan_whole(path, mode, kept)).await?;
+        planned.upload.keep_nothing();
+        Ok(planned)
+    }
+
     /// Whether an upload to `path` goes on with `kept`.
     ///
     /// Semantics decision: an APPE does only where no complete file stands. Whoever appends lines to one may not know of

@@ -104,6 +104,13 @@ impl Upload {
         self.keeper = Some(Box::new(keeper));
     }
 
+    /// Nothing of it is kept, whatever it takes the place of.
+    pub(super) fn keep_nothing(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep_nothing();
+        }
+    }
+
     /// It begins now, and cannot be refused any more.
     pub(super) async fn begin(&mut self) {
         // Seldom, and large.

@@ -2,6 +2,7 @@
 //! it.
 
 mod identity;
+mod reuse;
 mod self_signed;
 
 use std::io;
@@ -15,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::{ConfigErrors, TlsConfig, TlsNeed};
 use crate::metrics::{HandshakeResult, Metrics, TlsConnection};
 use identity::{Files, Identity};
+use reuse::Reuse;
 
 pub(crate) use self_signed::SelfSigned;
 
@@ -108,13 +110,14 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let sides = if self.config.require_session_reuse {
-            // With ticket keys of its own, whatever is resumed on its data connections began on this connection.
+        let (sides, reuse) = if self.config.require_session_reuse {
+            // With ticket keys of its own no session of another control connection is resumed.
             let mut own = ServerConfig::clone(&self.current.load().control);
             identity::fresh_sessions(&mut own, OWN_SESSIONS_BY_ID).map_err(io::Error::other)?;
-            Sides::new(own)
+            let reuse = Reuse::begin(&mut own);
+            (Sides::new(own), Some(reuse))
         } else {
-            Sides::clone(&self.current.load())
+            (Sides::clone(&self.current.load()), None)
         };
         let accepted = TlsAcceptor::from(Arc::clone(&sides.control)).accept(stream).await;
         let kind =
@@ -122,9 +125,7 @@ impl Tls {
         self.metrics.tls_handshake(TlsConnection::Control, result(kind));
         let stream = accepted?;
         tracing::info!(version = version(stream.get_ref().1), resumed = is_resumed(kind), "TLS begins");
-        let session =
-            Session { sides, reuse: self.config.require_session_reuse, metrics: Arc::clone(&self.metrics) };
-        Ok((stream, session))
+        Ok((stream, Session { sides, reuse, metrics: Arc::clone(&self.metrics) }))
     }
 }
 
@@ -132,7 +133,8 @@ impl Tls {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     sides: Sides,
-    reuse: bool,
+    /// None where data connections may begin sessions of their own.
+    reuse: Option<Arc<Reuse>>,
     metrics: Arc<Metrics>,
 }
 
@@ -162,18 +164,31 @@ impl Session {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = match way {
+        let side = match way {
             Way::Upload => &self.sides.uploads,
             Way::Download => &self.sides.downloads,
         };
-        let accepted = TlsAcceptor::from(Arc::clone(config)).accept(stream).await;
+        let (connection, config) = match &self.reuse {
+            None => (None, Arc::clone(side)),
+            Some(reuse) => {
+                let (connection, config) = reuse.data_connection(side);
+                (Some(connection), Arc::new(config))
+            }
+        };
+        let accepted = TlsAcceptor::from(config).accept(stream).await;
         let kind =
             accepted.as_ref().ok().map(|stream| stream.get_ref().1).and_then(|tls| tls.handshake_kind());
-        let refused = self.reuse && kind.is_some() && !is_resumed(kind);
+        let refused = connection.is_some() && kind.is_some() && !is_resumed(kind);
         let counted = if refused { HandshakeResult::Refused } else { result(kind) };
         self.metrics.tls_handshake(TlsConnection::Data, counted);
         let stream = accepted?;
-        if refused { Err(DataTlsError::NotResumed) } else { Ok(stream) }
+        if refused {
+            return Err(DataTlsError::NotResumed);
+        }
+        if let Some(connection) = connection {
+            connection.admit();
+        }
+        Ok(stream)
     }
 
     /// Counts an upload that ended without the sign of TLS that it is whole.

@@ -184,7 +184,7 @@ fn what_is_no_address_is_refused() {
 
 #[test]
 fn the_last_of_pasv_and_port_counts() {
-    let gateway = active().start();
+    let gateway = active().ports(1).start();
     let mut raw = gateway.login();
     raw.pasv_address();
     let listener = raw.port();
@@ -207,6 +207,18 @@ fn the_last_of_pasv_and_port_counts() {
     raw.port();
     raw.expect("ABOR", 226);
     raw.expect("LIST", 425);
+
+    // One that finds no port leaves none; a port of one's own can always be had again.
+    let listener = raw.port();
+    let mut other = gateway.login();
+    for command in ["PASV", "EPSV", "PASV"] {
+        assert!([227, 229].contains(&other.ask(command).code), "{command}");
+    }
+    for command in ["PASV", "EPSV"] {
+        raw.expect(command, 425);
+        raw.expect("LIST", 425);
+    }
+    untouched(&listener);
 }
 
 #[test]

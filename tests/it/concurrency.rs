@@ -161,3 +161,25 @@ fn the_server_goes_on_accepting_while_a_transfer_runs() {
     down.reply_is(226);
     assert_eq!(got.len(), 40_000_000);
 }
+
+#[test]
+fn a_passive_port_that_nothing_came_of_is_given_back() {
+    let gateway = Setup::default().ports(1).ftp("data_timeout = \"1s\"").start();
+    let (mut raw, mut other) = (gateway.login(), gateway.login());
+    raw.pasv_address();
+    other.expect("PASV", 425);
+    eventually("the port", Duration::from_secs(20), || {
+        // Commands do not keep it.
+        raw.expect("NOOP", 200);
+        other.ask("PASV").code == 227
+    });
+    raw.expect("LIST", 425);
+    other.expect("ABOR", 226);
+    // What has connected is closed.
+    let mut data = raw.pasv();
+    assert_eq!(data.read(&mut [0]).expect("an orderly end"), 0);
+    raw.expect("LIST", 425);
+    let waiting = gateway.metric("bucketport_passive_ports_waiting");
+    assert_eq!(waiting.to_bits(), 0.0_f64.to_bits());
+    raw.stor("x", b"x");
+}

@@ -39,7 +39,8 @@ fn wrong_and_unknown_get_the_same_answer_and_may_try_again() {
     raw.expect("USER nobody", 331);
     let unknown = raw.expect("PASS secret", 530);
     assert_eq!(wrong, unknown);
-    let mut raw = raw.logged_in("demo", "secret");
+    raw.logged_in("demo", "secret").expect("PWD", 257);
+    let mut raw = gateway.login();
     raw.expect("USER demo", 331);
     raw.expect("PASS ", 530);
     raw.expect("USER demo", 331);
@@ -56,7 +57,16 @@ fn a_session_has_three_tries() {
         raw.expect("PASS wrong", 530);
     }
     raw.ends_in_order();
-    gateway.login().expect("PWD", 257);
+    // A login that succeeds gives no further ones.
+    let mut raw = gateway.login();
+    for _ in 0..2 {
+        raw.expect("USER nobody", 331);
+        raw.expect("PASS wrong", 530);
+        raw = raw.logged_in("demo", "secret");
+    }
+    raw.expect("USER nobody", 331);
+    raw.expect("PASS wrong", 530);
+    raw.ends_in_order();
 }
 
 #[test]
@@ -254,14 +264,17 @@ fn hashes_and_files_hold_passwords() {
 fn an_unknown_user_takes_as_long_as_a_wrong_password() {
     let users = format!("[[users]]\nname = \"argon\"\npassword_hash = \"{}\"\n", hash("x"));
     let gateway = Setup::default().users(&users).start();
-    let fastest = |names: [&str; 3]| {
+    let mut host = 10;
+    let mut fastest = |names: [&str; 3]| {
         let tries = names.map(|name| {
-            let mut raw = gateway.connect();
+            // From an address where nobody has failed, so that each reply is delayed as long.
+            host += 1;
+            let mut raw = gateway.connect_from([127, 0, 0, host].into());
             raw.expect(&format!("USER {name}"), 331);
             let begun = Instant::now();
             raw.expect("PASS wrong", 530);
             let took = begun.elapsed();
-            // Has the failure forgotten, so that each reply is delayed as long.
+            // Has what that name failed forgotten.
             raw.logged_in("argon", "x");
             took
         });
@@ -278,12 +291,18 @@ fn a_user_may_be_bound_to_addresses() {
     let users = "[[users]]\nname = \"far\"\npassword = \"x\"\nallow_from = [\"10.0.0.0/8\"]\n\
                  [[users]]\nname = \"near\"\npassword = \"x\"\nallow_from = [\"10.0.0.0/8\", \"127.0.0.2\"]\n";
     let gateway = Setup::default().users(users).start();
-    let mut raw = gateway.connect();
     for name in ["far", "near"] {
-        raw.expect(&format!("USER {name}"), 331);
-        raw.expect("PASS x", 530);
+        let mut raw = gateway.connect();
+        let [right, wrong] = ["x", "wrong"].map(|password| {
+            raw.expect(&format!("USER {name}"), 331);
+            raw.expect(&format!("PASS {password}"), 530)
+        });
+        // Whether the password is right is told to nobody there.
+        assert_eq!(right, wrong);
         raw.expect("PWD", 530);
     }
+    let login = |result: &str| gateway.metric(&format!("bucketport_logins_total{{result=\"{result}\"}}"));
+    assert_eq!((login("denied"), login("bad_credentials")), (2.0, 2.0));
     let second = "127.0.0.2".parse().expect("an address");
     gateway.connect_from(second).logged_in("near", "x").expect("PWD", 257);
 }

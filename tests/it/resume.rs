@@ -28,6 +28,7 @@ on_each_store! { super::keeping();
     lftp_goes_on
     abor_keeps_nothing
     dele_gives_up
+    what_is_converted_is_not_kept
     the_first_to_come_has_it
 }
 
@@ -139,6 +140,33 @@ fn dele_gives_up(place: &Place) {
         raw.expect("DELE file", 550);
         nothing_is_left(place);
     }
+}
+
+/// An offset would mean one byte to the client and another to the store.
+fn what_is_converted_is_not_kept(place: &Place) {
+    let lines = b"line\r\n".repeat(PART / 4);
+    for sent in [1200, lines.len()] {
+        let mut raw = place.gateway.login();
+        raw.expect("TYPE A", 200);
+        let mut data = raw.begin("STOR file");
+        data.write_all(&lines[..sent]).expect("the gateway reads");
+        sleep(Duration::from_millis(300));
+        reset(&data);
+        drop(data);
+        raw.reply_is(426);
+        raw.expect("TYPE I", 200);
+        raw.expect("SIZE file", 550);
+        nothing_is_left(place);
+    }
+    // It takes the place of what was kept, and does not go on with it.
+    for (command, name) in [("STOR", "stored"), ("APPE", "appended")] {
+        lose(&place.gateway, &format!("STOR {name}"), &bytes(1000, 1));
+        let mut raw = place.gateway.login();
+        raw.expect("TYPE A", 200);
+        assert_eq!(raw.upload(&format!("{command} {name}"), b"line\r\n").code, 226);
+        assert_eq!(place.stored(name).expect("stored"), b"line\n");
+    }
+    assert_eq!(size(&mut place.gateway.login(), "stored"), Some(5));
 }
 
 fn the_first_to_come_has_it(place: &Place) {

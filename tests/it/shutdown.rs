@@ -176,3 +176,22 @@ fn the_users_file_is_watched() {
     raw.expect("USER other", 331);
     raw.expect("PASS new", 530);
 }
+
+/// A mounted file can hang for as long as its server is away.
+#[test]
+fn a_reload_that_hangs_does_not_hold_up_the_stop() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("users.toml");
+    std::fs::write(&file, "").expect("a writable folder");
+    let gateway = Setup::default().users(&format!("[auth]\nusers_file = \"{}\"\n", file.display())).start();
+    // Whoever opens a pipe waits until somebody writes to it.
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils are there");
+    assert!(made.success());
+    std::fs::rename(&pipe, &file).expect("a writable folder");
+    gateway.signal(Signal::SIGHUP);
+    gateway.wait_for_log("reloading users and certificate");
+    std::thread::sleep(Duration::from_millis(200));
+    gateway.signal(Signal::SIGTERM);
+    assert!(gateway.ended(Duration::from_secs(20)).success());
+}

@@ -194,6 +194,35 @@ assert code(client, 'PWD') == 530
 }
 
 #[test]
+fn what_was_set_in_the_clear_does_not_outlive_the_handshake() {
+    let certificate = Certificate::new();
+    let gateway = certificate.setup("optional").start();
+    let script = r"
+client = connect()
+fresh = ask(client, 'FEAT')
+assert [code(client, command) for command in ('OPTS HASH MD5', 'OPTS MLST size;')] == [200, 200]
+assert ask(client, 'FEAT') != fresh
+client.auth()
+assert ask(client, 'FEAT') == fresh
+client = connect()
+# The QUIT arrives while the password is looked at, and waits behind AUTH.
+client.sock.sendall(b'USER demo\r\nPASS secret\r\nAUTH TLS\r\nQUIT\r\n')
+assert [int(client.getmultiline()[:3]) for _ in range(3)] == [331, 230, 234]
+client.sock = context.wrap_socket(client.sock, server_hostname='localhost')
+client.file = client.sock.makefile('r', encoding='utf-8')
+ftplib.FTP.login(client, 'demo', 'secret')
+conn = client.transfercmd('STOR killed')
+conn.sendall(b'x' * 300000)
+time.sleep(0.1)
+client.close()
+conn.close()
+";
+    certificate.python(&gateway, "1.3", script);
+    gateway.wait_for_uploads();
+    assert_eq!(gateway.files(), [""; 0]);
+}
+
+#[test]
 fn a_handshake_that_does_not_come_is_not_waited_for() {
     let certificate = Certificate::new();
     let gateway = certificate

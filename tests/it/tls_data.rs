@@ -74,6 +74,45 @@ for whom, expected in [(None, 522), (other, 522), (client, 226)]:
 }
 
 #[test]
+fn what_a_refused_connection_was_given_opens_nothing() {
+    let certificate = Certificate::new();
+    let gateway = certificate.setup("optional").ftp("tls.require_session_reuse = true").start();
+    gateway.put("there", b"there");
+    for (version, options) in [("1.2", "0"), ("1.2", "ssl.OP_NO_TICKET"), ("1.3", "0")] {
+        let script = format!(
+            r"
+context.options |= {options}
+client = login()
+def transfer(command, session):
+    conn, _ = ftplib.FTP.ntransfercmd(client, command)
+    try:
+        conn = context.wrap_socket(conn, server_hostname='localhost', session=session)
+        if command.startswith('STOR'):
+            conn.sendall(b'x')
+            conn.unwrap()
+        else:
+            while conn.recv(1000): pass
+    except OSError:
+        pass
+    given = conn.session
+    conn.close()
+    return int(client.getmultiline()[:3]), given
+for command in ['STOR x', 'RETR there']:
+    reply, stolen = transfer(command, None)
+    assert reply == 522 and stolen, reply
+    for second in ['STOR x', 'RETR there']:
+        assert transfer(second, stolen)[0] == 522, (command, second)
+# What an accepted one was given does.
+reply, given = transfer('RETR there', client.sock.session)
+assert reply == 226, reply
+assert [transfer(command, given)[0] for command in ['RETR there', 'STOR x']] == [226, 226]
+"
+        );
+        certificate.python(&gateway, version, &script);
+    }
+}
+
+#[test]
 fn without_the_requirement_a_new_session_is_as_good() {
     let certificate = Certificate::new();
     let gateway = certificate.setup("optional").start();

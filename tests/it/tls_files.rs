@@ -15,8 +15,21 @@ fn a_first_certificate_is_made_and_none_is_overwritten() {
     let rights = |path| std::fs::metadata(path).expect("a file").permissions().mode() & 0o777;
     assert_eq!(rights(certificate.private_key()), 0o600);
     let folder = certificate.certificate().parent().expect("a folder").to_owned();
-    let again = program().arg("self-signed").arg("--folder").arg(folder).output().expect("it runs");
-    assert_eq!(again.status.code(), Some(64), "{again:?}");
+    let files = [certificate.private_key(), certificate.certificate()];
+    // With both files there, and with either of them alone: nothing is added and nothing is changed.
+    for missing in [None, Some(&files[0]), Some(&files[1])] {
+        let there: Vec<_> = files.iter().filter(|file| Some(*file) != missing).collect();
+        let before = there.iter().map(|file| std::fs::read(file).expect("a file")).collect::<Vec<_>>();
+        let content = missing.map(|file| std::fs::read(file).expect("a file"));
+        missing.map(std::fs::remove_file).transpose().expect("a writable folder");
+        let again = program().arg("self-signed").arg("--folder").arg(&folder).output().expect("it runs");
+        assert_eq!(again.status.code(), Some(64), "{again:?}");
+        assert!(missing.is_none_or(|file| !file.exists()), "{missing:?} is left");
+        assert!(there.iter().map(|file| std::fs::read(file).expect("a file")).eq(before));
+        if let Some((file, content)) = missing.zip(content) {
+            std::fs::write(file, content).expect("a writable folder");
+        }
+    }
     let other = tempfile::tempdir().expect("a temporary folder");
     let arguments = ["self-signed", "--host", "ftp.example.com", "--host", "192.0.2.1", "--days", "30"];
     let made = program().args(arguments).current_dir(other.path()).output().expect("it runs");

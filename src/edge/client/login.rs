@@ -7,7 +7,8 @@ use super::state::{Client, Flow, Login, Settings};
 use crate::control::Control;
 use crate::reply::Reply;
 
-/// Failed logins, after which a session ends.
+/// Failed logins, after which a session ends. Those that succeed in between change nothing: who has one password is not
+/// to guess another.
 const MOST_FAILED: u32 = 3;
 
 impl Client {
@@ -41,7 +42,6 @@ impl Client {
         let reply = self.attend(control.pass(password), &mut Running::login()).await?;
         if reply.code == 230 {
             self.login = Login::Done;
-            self.failed_logins = 0;
             tracing::info!("logged in");
             self.send(&reply).await?;
             return Ok(Flow::Continue);
@@ -59,16 +59,21 @@ impl Client {
 
     /// Back to the state after the greeting, with a front end of its own.
     pub(super) async fn restart_login(&mut self, control: &mut Control) -> io::Result<()> {
-        self.session.log_out();
-        self.session.write_names_in(self.edge.config.filename_encoding);
+        self.forget();
         *control = Control::start(&self.edge.front, &self.session).await?;
         // Who only says USER again and again has no more time than others.
         if self.login == Login::Done {
             self.accepted = tokio::time::Instant::now();
         }
         self.login = Login::Fresh;
+        Ok(())
+    }
+
+    /// Forgets the user and everything that the client has set.
+    pub(super) fn forget(&mut self) {
+        self.session.log_out();
+        self.session.write_names_in(self.edge.config.filename_encoding);
         self.settings = Settings::default();
         self.route = None;
-        Ok(())
     }
 }

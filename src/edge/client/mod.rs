@@ -19,6 +19,7 @@ use std::time::Instant;
 use tokio::time::sleep_until;
 
 use super::command::Command;
+use super::data::Route;
 use super::entrance::Entrance;
 use super::line::Line;
 use super::shared::Edge;
@@ -115,11 +116,16 @@ impl Client {
             Login::Done => tokio::time::Instant::now() + self.idle_timeout(),
             Login::Fresh | Login::Named => self.accepted + config.login_timeout,
         };
-        tokio::select! {
-            biased;
-            () = shutdown.draining() => Ok(Err(Reply::new(421, "Shutting down"))),
-            line = self.lines.next() => Ok(Ok(line?)),
-            () = sleep_until(deadline) => Ok(Err(Reply::new(421, "Timeout, closing"))),
+        loop {
+            let expiry = self.route.as_ref().and_then(Route::expires);
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => return Ok(Err(Reply::new(421, "Shutting down"))),
+                // Before the next line, so that no transfer takes what has expired while a command ran.
+                () = sleep_until(expiry.unwrap_or(deadline)), if expiry.is_some() => self.route = None,
+                line = self.lines.next() => return Ok(Ok(line?)),
+                () = sleep_until(deadline) => return Ok(Err(Reply::new(421, "Timeout, closing"))),
+            }
         }
     }
 

@@ -11,6 +11,7 @@ impl Client {
         if self.settings.extended_passive_only {
             return Reply::new(503, "EPSV ALL was sent");
         }
+        // First, since all ports may be taken but the client's own.
         self.route = None;
         let Some(address) =
             self.edge.passive.address_for(self.session.peer.ip(), self.session.dialled.ip()).await

@@ -9,6 +9,7 @@ use super::NO_TLS;
 use super::state::{Client, Flow, Login, Protection, Security};
 use crate::config::TlsNeed;
 use crate::control::Control;
+use crate::edge::presence::Presence;
 use crate::edge::socket;
 use crate::metrics::SessionTls;
 use crate::reply::Reply;
@@ -48,7 +49,7 @@ impl Client {
         self.secure(&tls, Protection::Private).await
     }
 
-    /// The handshake. What came in the clear before and was not executed is dropped.
+    /// The handshake. What came in the clear before is dropped, and has set nothing: anybody could have sent it.
     async fn secure(&mut self, tls: &Tls, data: Protection) -> io::Result<()> {
         let edge = Arc::clone(&self.edge);
         let deadline = self.accepted + edge.config.login_timeout;
@@ -60,6 +61,9 @@ impl Client {
         let (incoming, outgoing) = socket::secure(&self.socket, stream);
         self.lines.secure(incoming);
         self.outgoing = outgoing;
+        self.forget();
+        // A QUIT counts as soon as it arrives, and an upload whose client has said QUIT may lose its control connection.
+        self.presence = Presence::default();
         self.security = Security::Secure { tls: session, data };
         Ok(())
     }

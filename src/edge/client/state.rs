@@ -40,7 +40,7 @@ pub(super) struct Client {
     /// When the connection, or the REIN or USER that ended the last login, came.
     pub(super) accepted: Instant,
     pub(super) login: Login,
-    /// Logins that have failed in a row.
+    /// Logins that have failed.
     pub(super) failed_logins: u32,
     pub(super) settings: Settings,
 }

@@ -8,8 +8,8 @@ use crate::data::{DataConnection, DataError};
 const CR: u8 = b'\r';
 const LF: u8 = b'\n';
 
-/// A download is sent in writes of this size.
-const WRITE: usize = 32 * 1024;
+/// A download is sent in writes of this size, which is held beside `transfer.memory`.
+const WRITE: usize = 16 * 1024;
 
 /// A data connection whose lines end in CRLF on the wire and in LF for those above.
 pub(super) struct AsciiData {

@@ -11,7 +11,7 @@ use super::plain::PlainData;
 use super::route::Route;
 use super::terms::{LineEnds, Terms};
 use super::wire::Wire;
-use crate::data::{DataConnection, DataError, OpenData};
+use crate::data::{Content, DataConnection, DataError, OpenData};
 use crate::{net, tls};
 
 /// A data connection that is not there, or has not finished its handshake, after this long will not.
@@ -58,5 +58,12 @@ impl OpenData for Opener {
             LineEnds::Kept => data,
             LineEnds::Converted => Box::new(AsciiData::new(data)),
         })
+    }
+
+    fn content(&self) -> Content {
+        match self.terms.line_ends {
+            LineEnds::Kept => Content::AsSent,
+            LineEnds::Converted => Content::Converted,
+        }
     }
 }

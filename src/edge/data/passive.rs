@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::host::Hosts;
 use crate::config::{FtpConfig, PeerCheck};
@@ -21,6 +23,9 @@ use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
+
+/// As many as one listener holds back.
+const MOST_EARLY: usize = 1024;
 
 /// The pool.
 #[derive(Debug)]
@@ -33,12 +38,38 @@ pub(crate) struct PassivePool {
     proxies: Option<Arc<Proxies>>,
     /// How many more connections may be on their way to the end of their PROXY header.
     arriving: Arc<Semaphore>,
-    waiting: Mutex<HashMap<Key, oneshot::Sender<TcpStream>>>,
+    /// How long a slot is good for.
+    patience: Duration,
+    /// What listens on each port, on the thread that accepts there.
+    listeners: HashMap<u16, Vec<Arc<TcpListener>>>,
+    waiting: Mutex<HashMap<Key, Waiter>>,
+    shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
 
 /// Who waits where. Without the check of addresses, a port serves one session at a time.
 type Key = (u16, Option<IpAddr>);
+
+/// Who waits, and since when: what has connected before is not theirs.
+#[derive(Debug)]
+struct Waiter {
+    since: Instant,
+    connection: oneshot::Sender<TcpStream>,
+}
+
+/// A connection to one of the ports, and since when it is known.
+#[derive(Debug)]
+struct Arrived {
+    stream: TcpStream,
+    peer: SocketAddr,
+    at: Instant,
+}
+
+impl Arrived {
+    fn now(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { stream, peer: net::canonical(peer), at: Instant::now() }
+    }
+}
 
 impl PassivePool {
     /// Binds the range on each address that control connections are accepted on, and accepts on the threads of
@@ -74,6 +105,12 @@ impl PassivePool {
         for (index, (port, _)) in bound.iter().enumerate() {
             ports[index % workers.count()].push(*port);
         }
+        let mut listeners = HashMap::new();
+        for (index, (port, bound)) in bound.into_iter().enumerate() {
+            let _on_its_thread = workers.handle(index % workers.count()).enter();
+            let rehomed = bound.into_iter().map(|listener| net::rehome_listener(listener).map(Arc::new));
+            listeners.insert(port, rehomed.collect::<io::Result<Vec<_>>>()?);
+        }
         let trusted = config.trusted_proxies.clone();
         let proxies = trusted.map(|trusted| Proxies::new(trusted, Arc::clone(metrics)));
         let pool = Arc::new(Self {
@@ -82,13 +119,18 @@ impl PassivePool {
             check: config.data_peer_check,
             proxies: proxies.map(Arc::new),
             arriving: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
+            patience: config.data_timeout,
+            listeners,
             waiting: Mutex::default(),
+            shutdown: shutdown.clone(),
             metrics: Arc::clone(metrics),
         });
-        for (index, (port, listeners)) in bound.into_iter().enumerate() {
-            for listener in listeners {
-                let accepting = Arc::clone(&pool).accept(port, listener, shutdown.clone());
-                shutdown.spawn_service_on("passive port", accepting, workers.handle(index % workers.count()));
+        for (worker, ports) in pool.ports.iter().enumerate() {
+            for &port in ports {
+                for listener in &pool.listeners[&port] {
+                    let accepting = Arc::clone(&pool).accept(port, Arc::clone(listener));
+                    shutdown.spawn_service_on("passive port", accepting, workers.handle(worker));
+                }
             }
         }
         Ok(pool)
@@ -111,11 +153,18 @@ impl PassivePool {
         let port = own.iter().chain(others).find_map(|ports| free(ports))?;
         let key = (port, address);
         let (sender, connection) = oneshot::channel();
-        waiting.insert(key, sender);
+        // What is there already was meant for somebody else, or for a transfer that was refused: taken for this one it
+        // would be an empty file.
+        let early = self.early(port);
+        waiting.insert(key, Waiter { since: Instant::now(), connection: sender });
         drop(waiting);
+        for arrived in early {
+            self.arrived(port, arrived);
+        }
         let counted = self.metrics.passive_waiting();
         let foreign = !self.ports[worker].contains(&port);
-        Some(Slot { pool: Arc::clone(self), key, foreign, connection, _counted: counted })
+        let expires = Instant::now() + self.patience;
+        Some(Slot { pool: Arc::clone(self), key, foreign, connection, expires, _counted: counted })
     }
 
     /// The IPv4 address that `client`, which dialled `local`, is told; none if there is none to tell.
@@ -123,19 +172,15 @@ impl PassivePool {
         self.hosts.told(client, local).await
     }
 
-    async fn accept(self: Arc<Self>, port: u16, listener: TcpListener, shutdown: Shutdown) {
-        let listener = match net::rehome_listener(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(port, %error, "passive port lost"),
-        };
+    async fn accept(self: Arc<Self>, port: u16, listener: Arc<TcpListener>) {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = shutdown.stopping() => return,
+                () = self.shutdown.stopping() => return,
                 // Draining sessions may still hold a slot for a transfer that has begun; the listeners end with them.
             };
             match accepted {
-                Ok((stream, peer)) => self.arrived(port, stream, net::canonical(peer), &shutdown),
+                Ok((stream, peer)) => self.arrived(port, Arrived::now(stream, peer)),
                 Err(error) => {
                     tracing::warn!(port, %error, "cannot accept a data connection");
                     sleep(net::ACCEPT_PAUSE).await;
@@ -144,43 +189,59 @@ impl PassivePool {
         }
     }
 
-    fn arrived(self: &Arc<Self>, port: u16, mut stream: TcpStream, peer: SocketAddr, shutdown: &Shutdown) {
-        let Some(proxies) = self.proxies.clone() else { return self.hand_over(port, stream, peer) };
-        if !proxies.trusts(peer) {
+    /// What has connected to `port` and is not accepted yet. Which thread it will be woken on does not matter for what
+    /// mostly is closed at once.
+    fn early(&self, port: u16) -> Vec<Arrived> {
+        let accepted = |listener: &Arc<TcpListener>| {
+            let (socket, address) = SockRef::from(&**listener).accept().ok()?;
+            socket.set_nonblocking(true).ok()?;
+            Some(Arrived::now(TcpStream::from_std(socket.into()).ok()?, address.as_socket()?))
+        };
+        let of = |listener| std::iter::from_fn(move || accepted(listener)).take(MOST_EARLY);
+        self.listeners[&port].iter().flat_map(of).collect()
+    }
+
+    fn arrived(self: &Arc<Self>, port: u16, mut arrived: Arrived) {
+        let Some(proxies) = self.proxies.clone() else { return self.hand_over(port, arrived) };
+        if !proxies.trusts(arrived.peer) {
             return;
         }
         let Ok(place) = Arc::clone(&self.arriving).try_acquire_owned() else {
             return self.metrics.rejected(Rejection::MaxConnections);
         };
-        let (pool, stage) = (Arc::clone(self), shutdown.clone());
+        let (pool, stage) = (Arc::clone(self), self.shutdown.clone());
         let arriving = async move {
             let _held = place;
             let ends = tokio::select! {
                 biased;
                 () = stage.stopping() => return,
-                ends = proxies.ends(&mut stream, peer) => ends,
+                ends = proxies.ends(&mut arrived.stream, arrived.peer) => ends,
             };
             if let Some(ends) = ends {
-                pool.hand_over(port, stream, ends.client);
+                pool.hand_over(port, Arrived { peer: ends.client, ..arrived });
             }
         };
         // On the thread that accepts on this port, which sessions have chosen it for.
-        shutdown.spawn_on(arriving, &Handle::current());
+        self.shutdown.spawn_on(arriving, &Handle::current());
     }
 
-    fn hand_over(&self, port: u16, stream: TcpStream, peer: SocketAddr) {
+    fn hand_over(&self, port: u16, Arrived { stream, peer, at }: Arrived) {
         let address = match self.check {
             PeerCheck::Strict => Some(peer.ip()),
             PeerCheck::Off => None,
         };
-        let waiter = self.waiting().remove(&(port, address));
-        if waiter.is_none_or(|waiter| waiter.send(stream).is_err()) {
+        let key = (port, address);
+        let mut waiting = self.waiting();
+        let waiter = waiting.get(&key).is_some_and(|waiter| waiter.since <= at);
+        let waiter = waiter.then(|| waiting.remove(&key)).flatten();
+        drop(waiting);
+        if waiter.is_none_or(|waiter| waiter.connection.send(stream).is_err()) {
             self.metrics.rejected(Rejection::UnexpectedData);
             tracing::debug!(port, %peer, "nobody waits for this data connection");
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Key, oneshot::Sender<TcpStream>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Key, Waiter>> {
         // No code that can panic runs under the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -194,12 +255,18 @@ pub(in crate::edge) struct Slot {
     /// The port is accepted on by another thread.
     foreign: bool,
     connection: oneshot::Receiver<TcpStream>,
+    expires: Instant,
     _counted: Counted,
 }
 
 impl Slot {
     pub(in crate::edge) fn port(&self) -> u16 {
         self.key.0
+    }
+
+    /// When its owner gives it back unless a transfer has taken it, and closes what has connected.
+    pub(super) fn expires(&self) -> Instant {
+        self.expires
     }
 
     /// The client's connection on the calling thread, once it is there. The slot's owner bounds the wait.
@@ -216,9 +283,42 @@ impl Drop for Slot {
         self.connection.close();
         if let Err(oneshot::error::TryRecvError::Closed) = self.connection.try_recv() {
             let mut waiting = self.pool.waiting();
-            if waiting.get(&self.key).is_some_and(oneshot::Sender::is_closed) {
+            if waiting.get(&self.key).is_some_and(|waiter| waiter.connection.is_closed()) {
                 waiting.remove(&self.key);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    /// The client of a transfer that was refused has closed its connection; the next transfer must not take it for its own.
+    #[tokio::test]
+    async fn what_was_there_before_is_nobodys() {
+        let any = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = any.local_addr().expect("bound").port();
+        drop(any);
+        let text = format!("[ftp]\npassive_ports = \"{port}\"\n[stores.only]\nurl = \"memory:///\"\n");
+        let config = Config::parse(&text, &Environment::new()).expect("a valid configuration").ftp;
+        let (workers, shutdown) = (Workers::start().expect("threads"), Shutdown::new(Handle::current()));
+        let metrics = Arc::new(Metrics::new(["only"], []));
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let pool = PassivePool::bind(&config, &[address], &workers, &metrics, &shutdown).expect("free");
+        // The thread that accepts has something else to do meanwhile.
+        let (go_on, wait) = mpsc::channel::<()>();
+        workers.handle(0).spawn(async move { wait.recv() });
+        let stale = TcpStream::connect(address).await.expect("it listens");
+        drop(stale);
+        let mut slot = pool.wait_for(address.ip(), 0).expect("the port is free");
+        drop(go_on);
+        let fresh = TcpStream::connect(address).await.expect("it listens");
+        let taken = slot.connected().await.expect("it is there");
+        assert_eq!(taken.peer_addr().expect("open"), fresh.local_addr().expect("open"));
+        shutdown.stop_now();
     }
 }

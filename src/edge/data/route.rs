@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::active::Target;
 use super::passive::Slot;
@@ -20,6 +20,14 @@ pub(in crate::edge) enum Route {
 }
 
 impl Route {
+    /// Until when a transfer can take it; none is for ever. A passive one holds a port, and what has connected to it.
+    pub(in crate::edge) fn expires(&self) -> Option<Instant> {
+        match self {
+            Self::Passive(slot) => Some(slot.expires()),
+            Self::Active(_) => None,
+        }
+    }
+
     /// The connection, within `limit`.
     pub(super) async fn connected(self, limit: Duration) -> Result<TcpStream, DataError> {
         let reason = match self {

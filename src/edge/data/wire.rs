@@ -10,8 +10,12 @@ use tokio::net::TcpStream;
 use crate::data::DataError;
 use crate::tls::{self, DataTlsError, Way};
 
-/// TLS reads 4 KiB at a time, which is a quarter of a record. This saves it most of the system calls.
-const READ_AHEAD: usize = 32 * 1024;
+/// TLS reads 4 KiB at a time, which is a quarter of a record. This saves it most of the system calls. It is held for the
+/// whole upload, beside `transfer.memory`.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// How much TLS holds of what the client does not take; by itself it would be twice as much.
+const SENT_AHEAD: usize = 32 * 1024;
 
 /// What a data connection runs over.
 #[derive(Debug)]
@@ -44,7 +48,10 @@ impl Wire {
             Way::Download => 1024,
         };
         match tls.accept(BufReader::with_capacity(read_ahead, stream), way).await {
-            Ok(stream) => Ok(Self::Secure(Box::new(stream), Some(tls))),
+            Ok(mut stream) => {
+                stream.get_mut().1.set_buffer_limit(Some(SENT_AHEAD));
+                Ok(Self::Secure(Box::new(stream), Some(tls)))
+            }
             Err(error) => {
                 tracing::debug!(%error, "TLS on a data connection failed");
                 Err(DataError::NotSecured(match error {
