@@ -5,12 +5,15 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
 use crate::process::Family;
+
+static STARTED: AtomicU16 = AtomicU16::new(0);
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -41,8 +44,11 @@ impl Server {
     pub(crate) fn bucketport(stores: &str) -> Self {
         let place = Place::new();
         let address = free_address();
+        // Two of them at once have ports of their own.
+        let first = 33_000 + 200 * STARTED.fetch_add(1, Ordering::Relaxed) % 10_000;
+        let ports = format!("{first}-{}", first + 199);
         let config = format!(
-            "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"31000-31199\"\nmax_connections_per_ip = 10000\n\
+            "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"{ports}\"\nmax_connections_per_ip = 10000\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{}\n\
              [[users]]\nname = \"bench\"\npassword = \"bench\"\n",
             stores.replace("FOLDER", &place.root().display().to_string())

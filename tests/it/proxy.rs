@@ -124,7 +124,8 @@ fn the_address_in_the_header_is_the_clients() {
         for client in ["198.51.100.7:40001", "127.0.0.1:40001"] {
             let mut raw = greeted(&gateway, &version(client, "203.0.113.5:21"));
             raw.expect("USER inside", 331);
-            assert!(raw.expect("PASS secret", 530).text().contains("address"));
+            // The right password, from where this user may not log in.
+            raw.expect("PASS secret", 530);
         }
     }
 }
