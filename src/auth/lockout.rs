@@ -138,7 +138,10 @@ impl Failures {
     }
 
     fn is_locked(&self, key: u64, now: Instant) -> bool {
-        self.records.get(&key).is_some_and(|record| now < record.last + self.lockout(record.failures))
+        // Another thread may have changed the record after this one looked at the clock.
+        let over =
+            |record: Record| now.saturating_duration_since(record.last) >= self.lockout(record.failures);
+        self.records.get(&key).is_some_and(|record| !over(record))
     }
 
     /// How many failures in a row this one makes.
@@ -195,6 +198,15 @@ mod tests {
 
     fn at(address: &str) -> IpAddr {
         address.parse().expect("an address")
+    }
+
+    /// Threads look at the clock before they look at what others have written.
+    #[tokio::test(start_paused = true)]
+    async fn a_success_a_moment_later_locks_nobody_out() {
+        let known = Failures::new(FREE_OF_KNOWN, ACQUAINTANCE);
+        let now = Instant::now();
+        known.begin(1, now + Duration::from_millis(1));
+        assert!(known.has(1, now) && !known.is_locked(1, now));
     }
 
     #[tokio::test(start_paused = true)]
