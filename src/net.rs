@@ -42,7 +42,7 @@ pub(crate) fn rehome(stream: TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream.into_std()?)
 }
 
-/// The same listener, woken on the thread that calls this instead of the one that bound it.
+/// The same listener, woken by the runtime that the caller has entered instead of the one that it was bound in.
 pub(crate) fn rehome_listener(listener: TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener.into_std()?)
 }

@@ -189,8 +189,8 @@ impl PassivePool {
         }
     }
 
-    /// What has connected to `port` and is not accepted yet. Which thread it will be woken on does not matter for what
-    /// mostly is closed at once.
+    /// What has connected to `port` and is not accepted yet. It is woken on the calling thread, whoever it turns out to be for:
+    /// mostly it is nobody's and closed at once.
     fn early(&self, port: u16) -> Vec<Arrived> {
         let accepted = |listener: &Arc<TcpListener>| {
             let (socket, address) = SockRef::from(&**listener).accept().ok()?;
@@ -221,7 +221,7 @@ impl PassivePool {
                 pool.hand_over(port, Arrived { peer: ends.client, ..arrived });
             }
         };
-        // On the thread that accepts on this port, which sessions have chosen it for.
+        // On the thread that has accepted it: mostly that of this port, which sessions have chosen it for.
         self.shutdown.spawn_on(arriving, &Handle::current());
     }
 
