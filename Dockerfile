@@ -12,6 +12,7 @@ WORKDIR /build
 # The dependencies alone, in a layer that only a changed manifest rebuilds. The targets that the manifest names by path
 # ([[test]], [[bench]]) are cut out of it here, because their files are not there yet.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN sed -i '/^\[\[/,/^$/d' Cargo.toml \
     && mkdir src && touch src/lib.rs && echo 'fn main() {}' > src/main.rs \
     && cargo build --release --locked --bin bucketport --target "$(uname -m)-unknown-linux-musl"
