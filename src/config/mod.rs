@@ -36,7 +36,7 @@ pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
-pub use tls::{TlsConfig, TlsNeed, TlsVersion};
+pub use tls::{CertificateFiles, TlsConfig, TlsNeed, TlsVersion};
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 

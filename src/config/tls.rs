@@ -1,5 +1,6 @@
 //! `[ftp.tls]`: whether and how connections are encrypted.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -11,16 +12,25 @@ use super::section::Section;
 pub struct TlsConfig {
     /// Whether clients may do without.
     pub need: TlsNeed,
-    /// PEM: the certificate, and those that lead from it to one that clients know.
-    pub certificate: PathBuf,
-    /// PEM: its key, as PKCS#8, PKCS#1 or SEC1.
-    pub private_key: PathBuf,
+    /// What clients are shown that ask for no server by name, or for one that no certificate names.
+    pub certificate: CertificateFiles,
+    /// What clients are shown that ask for a server which it names. No two certificates are the same file.
+    pub more_certificates: Vec<CertificateFiles>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
     /// PEM: clients need a certificate that one of these has signed. None: they need none.
     pub client_ca: Option<PathBuf>,
     /// Whether data connections must resume a TLS session of their control connection.
     pub require_session_reuse: bool,
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// PEM: the certificate, and those that lead from it to one that clients know.
+    pub certificate: PathBuf,
+    /// PEM: its key, as PKCS#8, PKCS#1 or SEC1.
+    pub private_key: PathBuf,
 }
 
 /// Whether clients may do without TLS.
@@ -58,8 +68,11 @@ impl TlsConfig {
             Mode::Optional => Some(TlsNeed::Optional),
             Mode::Required => Some(TlsNeed::Required),
         };
-        let certificate = section.field("certificate", PathBuf::from("/tls/tls.crt"));
-        let private_key = section.field("private_key", PathBuf::from("/tls/tls.key"));
+        let certificate = CertificateFiles {
+            certificate: section.field("certificate", PathBuf::from("/tls/tls.crt")),
+            private_key: section.field("private_key", PathBuf::from("/tls/tls.key")),
+        };
+        let more_certificates = more_certificates(&mut section, &certificate);
         let min_version = section.field("min_version", TlsVersion::Tls12);
         let client_ca = section.field("client_ca", PathBuf::new());
         let client_ca = (!client_ca.as_os_str().is_empty()).then_some(client_ca);
@@ -72,8 +85,35 @@ impl TlsConfig {
             section.error("require_session_reuse", "needs mode = \"optional\" or \"required\"");
         }
         section.finish();
-        Some(Self { need: need?, certificate, private_key, min_version, client_ca, require_session_reuse })
+        Some(Self {
+            need: need?,
+            certificate,
+            more_certificates,
+            min_version,
+            client_ca,
+            require_session_reuse,
+        })
     }
+
+    /// All certificates, the one for everybody first.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateFiles> {
+        std::iter::once(&self.certificate).chain(&self.more_certificates)
+    }
+}
+
+fn more_certificates(section: &mut Section<'_>, first: &CertificateFiles) -> Vec<CertificateFiles> {
+    let mut seen = BTreeSet::from([first.certificate.clone()]);
+    let mut read = |mut section: Section<'_>| {
+        let certificate: Option<PathBuf> = section.required("certificate");
+        let private_key = section.required("private_key");
+        // The file's name is how metrics tell certificates apart.
+        if let Some(file) = certificate.as_ref().filter(|file| !seen.insert((*file).clone())) {
+            section.error("certificate", format!("{} is named twice", file.display()));
+        }
+        section.finish();
+        Some(CertificateFiles { certificate: certificate?, private_key: private_key? })
+    };
+    section.sections("more_certificates").into_iter().filter_map(&mut read).collect()
 }
 
 #[cfg(test)]
@@ -87,6 +127,10 @@ mod tests {
         (config, report.into_errors().iter().map(ToString::to_string).collect())
     }
 
+    fn files(certificate: &str, private_key: &str) -> CertificateFiles {
+        CertificateFiles { certificate: certificate.into(), private_key: private_key.into() }
+    }
+
     #[test]
     fn it_is_off_unless_it_is_on() {
         assert_eq!(read("certificate = \"x\"\nmin_version = \"1.3\""), (None, Vec::new()));
@@ -94,7 +138,8 @@ mod tests {
         assert_eq!(mistakes, [""; 0]);
         let config = config.expect("it is on");
         assert_eq!((config.need, config.min_version), (TlsNeed::Optional, TlsVersion::Tls12));
-        assert_eq!((config.certificate, config.private_key), ("/tls/tls.crt".into(), "/tls/tls.key".into()));
+        assert_eq!(config.certificate, files("/tls/tls.crt", "/tls/tls.key"));
+        assert_eq!(config.more_certificates, []);
         assert_eq!((config.client_ca, config.require_session_reuse), (None, false));
     }
 
@@ -112,5 +157,26 @@ mod tests {
             assert!(mistakes[0].starts_with(&format!("{key}: ")), "{mistakes:?}");
         }
         assert_eq!(read("mode = \"required\"\nclient_ca = \"/ca\"").1, [""; 0]);
+    }
+
+    #[test]
+    fn more_certificates_are_whole_and_named_once() {
+        let on = "mode = \"optional\"\ncertificate = \"a\"\nprivate_key = \"k\"\n";
+        let (config, mistakes) = read(&format!(
+            "{on}[[more_certificates]]\ncertificate = \"b\"\nprivate_key = \"k\"\n\
+             [[more_certificates]]\ncertificate = \"c\"\nprivate_key = \"l\"\n"
+        ));
+        assert_eq!(mistakes, [""; 0]);
+        let all: Vec<_> = config.expect("it is on").certificates().cloned().collect();
+        assert_eq!(all, [files("a", "k"), files("b", "k"), files("c", "l")]);
+        let wrong = "[[more_certificates]]\ncertificate = \"a\"\nprivate_key = \"l\"\n\
+                     [[more_certificates]]\nkey = \"l\"\n";
+        let expected = [
+            "more_certificates[0].certificate: a is named twice",
+            "more_certificates[1].certificate: is required",
+            "more_certificates[1].private_key: is required",
+            "more_certificates[1].key: unknown key",
+        ];
+        assert_eq!(read(&format!("{on}{wrong}")).1, expected);
     }
 }

@@ -1,11 +1,12 @@
 //! Every metric of Bucketport, declared in one table; `docs/metrics.md` has the same order.
 //!
-//! Label values are bounded: verbs come from the verb table, stores from the configuration, the rest from the
-//! enums here. Counters exist from the start, so that a rate over one never misses its first event.
+//! Label values are bounded: verbs come from the verb table, stores and certificates from the configuration, the
+//! rest from the enums here. Counters exist from the start, so that a rate over one never misses its first event.
 
 mod labels;
 mod session;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use prometheus::{
@@ -80,11 +81,11 @@ impl Metrics {
                 "bucketport_tls_unannounced_ends_total",
                 "Uploads over TLS whose data ended without close_notify.",
             ),
-            // Without labels, but absent while there is no certificate: 0 would look expired.
+            // Absent while there is no certificate: 0 would look expired.
             tls_certificate_expiry: table.gauges(
                 "bucketport_tls_certificate_expiry_timestamp_seconds",
-                "When the certificate expires, in seconds since 1970.",
-                &[],
+                "When each certificate expires, in seconds since 1970.",
+                &["certificate"],
             ),
             logins: table.counters("bucketport_logins_total", "Login attempts.", &["result"]),
             transfers: table.counters(
@@ -221,9 +222,9 @@ impl Metrics {
         self.tls_unannounced_ends.inc();
     }
 
-    /// States when the certificate expires, in seconds since 1970.
-    pub fn certificate_expires(&self, timestamp: i64) {
-        self.tls_certificate_expiry.with_label_values::<&str>(&[]).set(timestamp);
+    /// States when the certificate in this file of the configuration expires, in seconds since 1970.
+    pub fn certificate_expires(&self, file: &Path, timestamp: i64) {
+        self.tls_certificate_expiry.with_label_values(&[&file.to_string_lossy()]).set(timestamp);
     }
 
     /// Counts a login.

@@ -5,31 +5,27 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
+use super::certificates::{Certificate, Certificates, Role, Source};
 use crate::config::{ConfigError, ConfigErrors, TlsConfig, TlsVersion};
 
 /// Sessions that clients without tickets, all of them of TLS 1.2, can resume. Some 300 bytes each.
 const SESSIONS_BY_ID: usize = 1024;
 
-const CERTIFICATE: &str = "ftp.tls.certificate";
-const PRIVATE_KEY: &str = "ftp.tls.private_key";
-const CLIENT_CA: &str = "ftp.tls.client_ca";
+const SECTION: &str = "ftp.tls";
 
 /// What the files held when they were read.
 #[derive(PartialEq, Eq)]
 pub(super) struct Files {
-    certificate: Vec<u8>,
-    private_key: Vec<u8>,
+    /// Of each certificate, in the configuration's order: the certificate and its key.
+    certificates: Vec<[Vec<u8>; 2]>,
     client_ca: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Files {
-    /// Without the key.
+    /// Without the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files").finish_non_exhaustive()
     }
@@ -39,46 +35,77 @@ impl Files {
     /// Reads all files, or says which cannot be read.
     pub(super) fn read(config: &TlsConfig) -> Result<Self, ConfigErrors> {
         let mut errors = Vec::new();
-        let mut read = |key: &str, path: &Path| {
-            std::fs::read(path).unwrap_or_else(|error| {
-                errors.push(ConfigError::new(key, format!("{}: {error}", path.display())));
+        let mut read = |key: String, file: &Path| {
+            std::fs::read(file).unwrap_or_else(|error| {
+                errors.push(Source { key, file }.mistake(error));
                 Vec::new()
             })
         };
-        let files = Self {
-            certificate: read(CERTIFICATE, &config.certificate),
-            private_key: read(PRIVATE_KEY, &config.private_key),
-            client_ca: config.client_ca.as_deref().map(|path| read(CLIENT_CA, path)),
-        };
-        if errors.is_empty() { Ok(files) } else { Err(ConfigErrors(errors)) }
+        let certificates = config.certificates().enumerate().map(|(place, files)| {
+            let section = section(place);
+            [
+                read(format!("{section}.certificate"), &files.certificate),
+                read(format!("{section}.private_key"), &files.private_key),
+            ]
+        });
+        let certificates = certificates.collect();
+        let client_ca = config.client_ca.as_deref().map(|file| read(client_ca(), file));
+        if errors.is_empty() { Ok(Self { certificates, client_ca }) } else { Err(ConfigErrors(errors)) }
     }
 }
 
-/// A certificate with its key and everything else that handshakes need.
+/// Where the configuration names the certificate at this place.
+fn section(place: usize) -> String {
+    match place.checked_sub(1) {
+        None => SECTION.to_owned(),
+        Some(index) => format!("{SECTION}.more_certificates[{index}]"),
+    }
+}
+
+fn client_ca() -> String {
+    format!("{SECTION}.client_ca")
+}
+
+/// Certificates with their keys and everything else that handshakes need.
 pub(super) struct Identity {
     pub(super) server: ServerConfig,
-    /// When the certificate expires, in seconds since 1970.
-    pub(super) expires: i64,
+    pub(super) certificates: Certificates,
+    /// When each certificate expires, in seconds since 1970, in the configuration's order.
+    pub(super) expiry: Vec<i64>,
 }
 
 impl Identity {
-    /// Makes one of `files`, or says what is wrong with them. Sessions of other identities cannot be resumed with it,
+    /// Makes one of `files`, or says all that is wrong with them. Sessions of other identities cannot be resumed with it,
     /// so that nobody goes on with a certificate that is not accepted any more.
     pub(super) fn new(config: &TlsConfig, files: &Files) -> Result<Self, ConfigErrors> {
         let provider = Arc::new(default_provider());
-        let certificates = certificates(CERTIFICATE, &files.certificate)?;
-        let expires = expiry(&certificates)?;
-        let key = PrivateKeyDer::from_pem_slice(&files.private_key).map_err(|error| {
-            ConfigError::new(PRIVATE_KEY, format!("no PKCS#8, PKCS#1 or SEC1 key in PEM: {error}"))
-        })?;
-        let certified =
-            CertifiedKey::from_der(certificates, key, &provider).map_err(|error| match error {
-                Error::InconsistentKeys(_) => {
-                    ConfigError::new(PRIVATE_KEY, "does not belong to the certificate")
+        let (mut keys, mut expiry, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, (named, [certificate, private_key])) in
+            config.certificates().zip(&files.certificates).enumerate()
+        {
+            let role = if place == 0 { Role::Default } else { Role::Named };
+            match Certificate::new(&section(place), named, [certificate, private_key], role, &provider) {
+                Ok(certificate) => {
+                    keys.push(certificate.key);
+                    expiry.push(certificate.expires);
                 }
-                Error::InvalidCertificate(_) => ConfigError::new(CERTIFICATE, error.to_string()),
-                error => ConfigError::new(PRIVATE_KEY, error.to_string()),
-            })?;
+                Err(error) => errors.push(error),
+            }
+        }
+        let roots = match config.client_ca.as_deref().zip(files.client_ca.as_deref()) {
+            None => None,
+            Some((file, pem)) => roots(&Source { key: client_ca(), file }, pem)
+                .map_err(|error| errors.push(error))
+                .ok()
+                .map(|roots| (file, roots)),
+        };
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        let mut keys = keys.into_iter();
+        let default =
+            keys.next().expect("the configuration names a first certificate, and it has no mistake");
+        let certificates = Certificates::new(default, keys.collect());
         let versions: &[&SupportedProtocolVersion] = match config.min_version {
             TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             TlsVersion::Tls13 => &[&version::TLS13],
@@ -86,21 +113,18 @@ impl Identity {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| ConfigError::new("ftp.tls.min_version", error.to_string()))?;
-        let builder = match &files.client_ca {
+        let builder = match roots {
             None => builder.with_no_client_auth(),
-            Some(pem) => {
-                let roots = Arc::new(roots(pem)?);
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-                let refused = |error: rustls::server::VerifierBuilderError| {
-                    ConfigError::new(CLIENT_CA, error.to_string())
-                };
+            Some((file, roots)) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                let refused = |error| Source { key: client_ca(), file }.mistake(error);
                 builder.with_client_cert_verifier(verifier.map_err(refused)?)
             }
         };
-        let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        let mut server = builder.with_cert_resolver(Arc::new(certificates.clone()));
         fresh_sessions(&mut server, SESSIONS_BY_ID)
-            .map_err(|error| ConfigError::new("ftp.tls", error.to_string()))?;
-        Ok(Self { server, expires })
+            .map_err(|error| ConfigError::new(SECTION, error.to_string()))?;
+        Ok(Self { server, certificates, expiry })
     }
 }
 
@@ -112,74 +136,72 @@ pub(super) fn fresh_sessions(server: &mut ServerConfig, by_id: usize) -> Result<
     Ok(())
 }
 
-fn certificates(key: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match read {
-        Ok(found) if found.is_empty() => Err(ConfigError::new(key, "no certificate in PEM")),
-        Ok(found) => Ok(found),
-        Err(error) => Err(ConfigError::new(key, format!("no certificate in PEM: {error}"))),
-    }
-}
-
-fn roots(pem: &[u8]) -> Result<RootCertStore, ConfigError> {
+fn roots(source: &Source<'_>, pem: &[u8]) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(CLIENT_CA, pem)? {
-        roots.add(certificate).map_err(|error| ConfigError::new(CLIENT_CA, error.to_string()))?;
+    for certificate in source.certificates(pem)? {
+        roots.add(certificate).map_err(|error| source.mistake(error))?;
     }
     Ok(roots)
 }
 
-fn expiry(chain: &[CertificateDer<'_>]) -> Result<i64, ConfigError> {
-    let refused = |error: &dyn fmt::Display| ConfigError::new(CERTIFICATE, error.to_string());
-    let first = chain.first().ok_or_else(|| refused(&"no certificate in PEM"))?;
-    let (_, certificate) = x509_parser::parse_x509_certificate(first).map_err(|error| refused(&error))?;
-    Ok(certificate.validity().not_after.timestamp())
-}
-
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("Identity").field("expiry", &self.expiry).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TlsNeed;
+    use crate::config::{CertificateFiles, TlsNeed};
     use crate::tls::SelfSigned;
 
-    fn mistake(certificate: &str, private_key: &str, client_ca: Option<&str>) -> Option<String> {
+    fn mistakes(pairs: &[[&str; 2]], client_ca: Option<&str>) -> Vec<String> {
+        let files = |place: usize| CertificateFiles {
+            certificate: format!("{place}.crt").into(),
+            private_key: format!("{place}.key").into(),
+        };
         let config = TlsConfig {
             need: TlsNeed::Optional,
-            certificate: "tls.crt".into(),
-            private_key: "tls.key".into(),
+            certificate: files(0),
+            more_certificates: (1..pairs.len()).map(files).collect(),
             min_version: TlsVersion::Tls12,
-            client_ca: None,
+            client_ca: Some("ca.crt".into()),
             require_session_reuse: false,
         };
         let files = Files {
-            certificate: certificate.into(),
-            private_key: private_key.into(),
+            certificates: pairs.iter().map(|pair| pair.map(Into::into)).collect(),
             client_ca: client_ca.map(Into::into),
         };
-        Identity::new(&config, &files).err().map(|errors| errors.to_string())
+        let errors = Identity::new(&config, &files).err().map(|errors| errors.0);
+        errors.unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_key() {
+    fn what_is_wrong_is_told_with_its_key_and_its_file() {
         let [one, other] =
             [(); 2].map(|()| SelfSigned::new(&["localhost".to_owned()], 1).expect("a certificate"));
-        assert_eq!(mistake(&one.certificate, &one.private_key, Some(&other.certificate)), None);
-        for (certificate, key, ca, at) in [
-            ("", &one.private_key[..], None, "ftp.tls.certificate: no certificate"),
-            (&one.private_key, &one.private_key, None, "ftp.tls.certificate: no certificate"),
-            (&one.certificate, "nothing", None, "ftp.tls.private_key: no PKCS#8"),
-            (&one.certificate, &one.certificate, None, "ftp.tls.private_key: no PKCS#8"),
-            (&one.certificate, &other.private_key, None, "ftp.tls.private_key: does not belong"),
-            (&one.certificate, &one.private_key, Some("nothing"), "ftp.tls.client_ca: no certificate"),
+        let (certificate, key) = (&one.certificate[..], &one.private_key[..]);
+        let right = [certificate, key];
+        assert_eq!(mistakes(&[right, right], Some(&other.certificate)), [""; 0]);
+        for (wrong, at) in [
+            (["", key], "certificate: {}.crt: no certificate"),
+            ([key, key], "certificate: {}.crt: no certificate"),
+            ([certificate, "nothing"], "private_key: {}.key: no PKCS#8"),
+            ([certificate, certificate], "private_key: {}.key: no PKCS#8"),
+            ([certificate, &other.private_key], "private_key: {}.key: does not belong"),
         ] {
-            let found = mistake(certificate, key, ca).expect("a mistake");
-            assert!(found.starts_with(at), "{found} instead of {at}");
+            for (pairs, place) in [([wrong, right], 0), ([right, wrong], 1)] {
+                let [found] = &mistakes(&pairs, None)[..] else { panic!("one mistake") };
+                let expected = format!("{}.{}", section(place), at.replace("{}", &place.to_string()));
+                assert!(found.starts_with(&expected), "{found} instead of {expected}");
+            }
         }
+        // All at once.
+        let found = mistakes(&[["", key], [certificate, ""]], Some("nothing"));
+        let [first, second, third] = &found[..] else { panic!("{found:?}") };
+        assert!(first.starts_with("ftp.tls.certificate: 0.crt: "), "{first}");
+        assert!(second.starts_with("ftp.tls.more_certificates[0].private_key: 1.key: "), "{second}");
+        assert!(third.starts_with("ftp.tls.client_ca: ca.crt: no certificate"), "{third}");
     }
 }

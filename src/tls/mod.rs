@@ -1,6 +1,7 @@
-//! TLS: the certificate that is in force, handshakes, and who may resume whose session. It does not know what runs over
+//! TLS: the certificates that are in force, handshakes, and who may resume whose session. It does not know what runs over
 //! it.
 
+mod certificates;
 mod identity;
 mod reuse;
 mod self_signed;
@@ -9,12 +10,14 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{ConfigErrors, TlsConfig, TlsNeed};
 use crate::metrics::{HandshakeResult, Metrics, TlsConnection};
+use certificates::Certificates;
 use identity::{Files, Identity};
 use reuse::Reuse;
 
@@ -37,24 +40,45 @@ pub(crate) struct Tls {
 }
 
 /// One identity on all kinds of connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Sides {
     control: Arc<ServerConfig>,
+    certificates: Certificates,
+    /// Of control connections that were shown the certificate at each place.
+    data: Vec<DataSides>,
+}
+
+/// What the data connections of one control connection begin with.
+#[derive(Clone, Debug)]
+struct DataSides {
     uploads: Arc<ServerConfig>,
     downloads: Arc<ServerConfig>,
 }
 
 impl Sides {
-    fn new(control: ServerConfig) -> Self {
+    fn new(identity: Identity) -> Self {
+        let Identity { server, certificates, expiry: _ } = identity;
+        let data = certificates.iter().map(|key| DataSides::new(&server, key)).collect();
+        Self { control: Arc::new(server), certificates, data }
+    }
+}
+
+impl DataSides {
+    /// Those of control connections with this `control`, which were shown this certificate.
+    fn new(control: &ServerConfig, key: &Arc<CertifiedKey>) -> Self {
+        // Semantics decision: a data connection shows what its control connection has shown, whichever server the client
+        // asks for there, if any. Clients compare the two, FileZilla for one.
+        let resolver = Arc::new(Certificates::new(Arc::clone(key), Vec::new()));
         let with_tickets = |count| {
             let mut data = control.clone();
+            data.cert_resolver = Arc::clone(&resolver) as _;
             (data.send_tls13_tickets, data.max_tls13_tickets) = (count, count);
             Arc::new(data)
         };
         // Clients with OpenSSL use a ticket of TLS 1.3 once, so each connection has to bring the next one. But a client
         // that only sends may never read it, and closing with bytes unread is a reset, which overtakes the end of its
         // file: curl lost every second upload so.
-        Self { uploads: with_tickets(0), downloads: with_tickets(1), control: Arc::new(control) }
+        Self { uploads: with_tickets(0), downloads: with_tickets(1) }
     }
 }
 
@@ -68,8 +92,8 @@ impl Tls {
     pub(crate) fn load(config: TlsConfig, metrics: Arc<Metrics>) -> Result<Self, ConfigErrors> {
         let files = Files::read(&config)?;
         let identity = Identity::new(&config, &files)?;
-        metrics.certificate_expires(identity.expires);
-        let current = ArcSwap::from_pointee(Sides::new(identity.server));
+        tell_expiry(&config, &identity, &metrics);
+        let current = ArcSwap::from_pointee(Sides::new(identity));
         Ok(Self { config, current, seen: Mutex::new(Some(files)), metrics })
     }
 
@@ -96,8 +120,8 @@ impl Tls {
             files.as_ref().map_err(Clone::clone).and_then(|files| Identity::new(&self.config, files));
         match identity {
             Ok(identity) => {
-                self.metrics.certificate_expires(identity.expires);
-                self.current.store(Arc::new(Sides::new(identity.server)));
+                tell_expiry(&self.config, &identity, &self.metrics);
+                self.current.store(Arc::new(Sides::new(identity)));
                 tracing::info!("certificate reloaded");
             }
             Err(errors) => tracing::error!(%errors, "certificate not reloaded, the old one stays"),
@@ -110,29 +134,43 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (sides, reuse) = if self.config.require_session_reuse {
+        let sides = self.current.load_full();
+        let (control, reuse) = if self.config.require_session_reuse {
             // With ticket keys of its own no session of another control connection is resumed.
-            let mut own = ServerConfig::clone(&self.current.load().control);
+            let mut own = ServerConfig::clone(&sides.control);
             identity::fresh_sessions(&mut own, OWN_SESSIONS_BY_ID).map_err(io::Error::other)?;
             let reuse = Reuse::begin(&mut own);
-            (Sides::new(own), Some(reuse))
+            (Arc::new(own), Some(reuse))
         } else {
-            (Sides::clone(&self.current.load()), None)
+            (Arc::clone(&sides.control), None)
         };
-        let accepted = TlsAcceptor::from(Arc::clone(&sides.control)).accept(stream).await;
+        let accepted = TlsAcceptor::from(Arc::clone(&control)).accept(stream).await;
         let kind =
             accepted.as_ref().ok().map(|stream| stream.get_ref().1).and_then(|tls| tls.handshake_kind());
         self.metrics.tls_handshake(TlsConnection::Control, result(kind));
         let stream = accepted?;
-        tracing::info!(version = version(stream.get_ref().1), resumed = is_resumed(kind), "TLS begins");
-        Ok((stream, Session { sides, reuse, metrics: Arc::clone(&self.metrics) }))
+        let tls = stream.get_ref().1;
+        let server = tls.server_name();
+        tracing::info!(version = version(tls), resumed = is_resumed(kind), server, "TLS begins");
+        let place = sides.certificates.place(server);
+        let data = match &reuse {
+            None => sides.data[place].clone(),
+            Some(_) => DataSides::new(&control, sides.certificates.at(place)),
+        };
+        Ok((stream, Session { data, reuse, metrics: Arc::clone(&self.metrics) }))
+    }
+}
+
+fn tell_expiry(config: &TlsConfig, identity: &Identity, metrics: &Metrics) {
+    for (files, expires) in config.certificates().zip(&identity.expiry) {
+        metrics.certificate_expires(&files.certificate, *expires);
     }
 }
 
 /// The TLS of one control connection, as its data connections need it.
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
-    sides: Sides,
+    data: DataSides,
     /// None where data connections may begin sessions of their own.
     reuse: Option<Arc<Reuse>>,
     metrics: Arc<Metrics>,
@@ -165,8 +203,8 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let side = match way {
-            Way::Upload => &self.sides.uploads,
-            Way::Download => &self.sides.downloads,
+            Way::Upload => &self.data.uploads,
+            Way::Download => &self.data.downloads,
         };
         let (connection, config) = match &self.reuse {
             None => (None, Arc::clone(side)),

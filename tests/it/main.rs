@@ -38,4 +38,5 @@ mod times;
 mod tls;
 mod tls_data;
 mod tls_files;
+mod tls_names;
 mod transfer;

@@ -1,13 +1,18 @@
 //! The certificate: how a first one is made, what is wrong with one, and how another one takes its place.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::support::{Certificate, Gateway, Setup, eventually, program};
 
-const EXPIRY: &str = "bucketport_tls_certificate_expiry_timestamp_seconds";
+/// When the certificate in this file expires, as the metric tells it.
+fn expiry(gateway: &Gateway, file: &Path) -> f64 {
+    let name = "bucketport_tls_certificate_expiry_timestamp_seconds";
+    gateway.metric(&format!("{name}{{certificate=\"{}\"}}", file.display()))
+}
 
 #[test]
 fn a_first_certificate_is_made_and_none_is_overwritten() {
@@ -40,7 +45,7 @@ fn a_first_certificate_is_made_and_none_is_overwritten() {
 fn what_is_wrong_is_told_before_the_start() {
     let (one, other) = (Certificate::new(), Certificate::new());
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let check = |certificate: &std::path::Path, key: &std::path::Path, more: &str| {
+    let check = |certificate: &Path, key: &Path, more: &str| {
         let file = folder.path().join("x.toml");
         let text = format!(
             "[ftp.tls]\nmode = \"required\"\ncertificate = \"{}\"\nprivate_key = \"{}\"\n{more}\n\
@@ -55,12 +60,19 @@ fn what_is_wrong_is_told_before_the_start() {
     let (certificate, key) = (one.certificate(), one.private_key());
     assert_eq!(check(&certificate, &key, "min_version = \"1.3\"").0, Some(0));
     let missing = folder.path().join("missing");
+    // The key is another's.
+    let second = format!(
+        "[[ftp.tls.more_certificates]]\ncertificate = \"{}\"\nprivate_key = \"{}\"",
+        other.certificate().display(),
+        key.display()
+    );
     for (certificate, key, more, at) in [
         (&missing, &key, "", "ftp.tls.certificate: "),
         (&certificate, &missing, "", "ftp.tls.private_key: "),
         (&key, &key, "", "ftp.tls.certificate: "),
-        (&certificate, &other.private_key(), "", "ftp.tls.private_key: does not belong"),
+        (&certificate, &other.private_key(), "", "ftp.tls.private_key: "),
         (&certificate, &key, "client_ca = \"/missing\"", "ftp.tls.client_ca: "),
+        (&certificate, &key, second.as_str(), "ftp.tls.more_certificates[0].private_key: "),
     ] {
         let (code, said) = check(certificate, key, more);
         assert_eq!(code, Some(64), "{said}");
@@ -107,7 +119,7 @@ fn a_swapped_secret_is_taken_up_and_a_bad_one_is_not() {
         .ftp(&format!("tls.private_key = \"{}\"", at("tls.key").display()))
         .start();
     assert!(shows(&gateway, &certificates[0]));
-    assert!(gateway.metric(EXPIRY) > 1.7e9);
+    assert!(expiry(&gateway, &at("tls.crt")) > 1.7e9);
     swap("1");
     eventually("the new certificate", Duration::from_secs(30), || shows(&gateway, &certificates[1]));
     gateway.wait_for_log("certificate reloaded");
@@ -118,7 +130,9 @@ fn a_swapped_secret_is_taken_up_and_a_bad_one_is_not() {
     swap("bad");
     gateway.wait_for_log("certificate not reloaded, the old one stays");
     assert!(shows(&gateway, &certificates[1]));
-    assert!(gateway.log().contains("ftp.tls.private_key: does not belong to the certificate"));
+    let mistake =
+        format!("ftp.tls.private_key: {}: does not belong to the certificate", at("tls.key").display());
+    assert!(gateway.log().contains(&mistake));
     // It is not told again and again, but when somebody asks.
     let told = || gateway.log().matches("certificate not reloaded").count();
     let before = told();

@@ -21,7 +21,7 @@ pub(crate) use killed::{Killed, killed};
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, accepted, eprt_command, may_use_port_20, port_command, reset};
 pub(crate) use s3::S3Server;
-pub(crate) use tls::Certificate;
+pub(crate) use tls::{Authority, Certificate, Pair, python_with_tls, setup};
 
 /// `size` bytes that differ from those of every other `seed` and repeat nowhere.
 pub(crate) fn bytes(size: usize, seed: u64) -> Vec<u8> {
