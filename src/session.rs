@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -16,6 +16,7 @@ use crate::facts::Facts;
 use crate::net::Ends;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
+use crate::tls::ClientCertificate;
 use crate::user::User;
 
 /// One client's control connection, from accept to close.
@@ -33,6 +34,8 @@ pub(crate) struct Session {
     pub began: Instant,
     /// The span that every log line of the session stands in.
     pub span: Span,
+    /// Of the connection, whoever is logged in.
+    certificate: OnceLock<Arc<ClientCertificate>>,
     state: Mutex<State>,
 }
 
@@ -51,7 +54,19 @@ impl Session {
     pub(crate) fn new(id: u64, ends: Ends) -> Self {
         let Ends { client: peer, dialled, local } = ends;
         let span = tracing::info_span!("session", id, peer = %peer, user = tracing::field::Empty);
-        Self { id, peer, dialled, local, began: Instant::now(), span, state: Mutex::default() }
+        let (certificate, state) = (OnceLock::new(), Mutex::default());
+        Self { id, peer, dialled, local, began: Instant::now(), span, certificate, state }
+    }
+
+    /// The client has shown this certificate in its handshake, of which there is one at most.
+    pub(crate) fn identify(&self, certificate: Arc<ClientCertificate>) {
+        // A second one could not take the first one's place.
+        let _ = self.certificate.set(certificate);
+    }
+
+    /// The certificate that the client has shown, if it has.
+    pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.get().map(Arc::as_ref)
     }
 
     /// Who is logged in.

@@ -1,4 +1,4 @@
-//! Who may log in: verifies a name and a password, and says nothing that helps a guesser.
+//! Who may log in: verifies a name with its password and its certificate, and says nothing that helps a guesser.
 
 mod lockout;
 mod password;
@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use crate::config::UserConfig;
+use crate::tls::ClientCertificate;
 use crate::user::User;
 
 use lockout::Lockout;
@@ -38,6 +39,13 @@ pub(crate) enum LoginError {
     /// The name is unknown or the password is wrong; which of them is not told, not even by the time taken.
     #[error("wrong name or password")]
     BadCredentials,
+    /// Name and password are right, or no password is needed, but the user is bound to a certificate and none was shown.
+    /// The client is not told, nor does it take another time or count otherwise.
+    #[error("no client certificate was shown")]
+    NoCertificate,
+    /// The same where one was shown that names somebody else.
+    #[error("the client certificate is not the user's")]
+    OtherCertificate,
     /// The name or the address has failed too often lately. Whether the password is right is not told.
     #[error("locked out after too many failures")]
     LockedOut,
@@ -68,25 +76,32 @@ impl Auth {
         self.users.store(Arc::new(self.users.load().replaced_by(users)));
     }
 
-    /// The user, when name and password are right and `peer` may use the name. Takes at most 31 seconds; failing takes
-    /// longer each time.
+    /// The user, when name and password are right, `certificate`, which the client has shown, is the user's or the user is
+    /// bound to none, and `peer` may use the name. Takes at most 31 seconds; failing takes longer each time.
     pub(crate) async fn login(
         &self,
         name: &str,
         password: SecretString,
+        certificate: Option<&ClientCertificate>,
         peer: IpAddr,
     ) -> Result<Arc<User>, LoginError> {
         let attempt = self.lockout.attempt(name, peer);
         if attempt.is_locked() {
             return Err(LoginError::LockedOut);
         }
-        let judged = self.judge(name, password, peer).await;
+        let judged = self.judge(name, password, certificate, peer).await;
         match judged {
             // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
             _ if attempt.is_locked() => return Err(LoginError::LockedOut),
             Ok(_) => attempt.succeeded(),
             // A right password from a wrong address is answered like a wrong one, or it could be guessed from anywhere.
-            Err(LoginError::BadCredentials | LoginError::Denied) => {
+            // So is one with a wrong certificate, or it could be guessed without the right one.
+            Err(
+                LoginError::BadCredentials
+                | LoginError::NoCertificate
+                | LoginError::OtherCertificate
+                | LoginError::Denied,
+            ) => {
                 tokio::time::sleep(attempt.failed()).await;
             }
             Err(LoginError::LockedOut | LoginError::Unavailable) => {}
@@ -94,7 +109,13 @@ impl Auth {
         judged
     }
 
-    async fn judge(&self, name: &str, password: SecretString, peer: IpAddr) -> Result<Arc<User>, LoginError> {
+    async fn judge(
+        &self,
+        name: &str,
+        password: SecretString,
+        certificate: Option<&ClientCertificate>,
+        peer: IpAddr,
+    ) -> Result<Arc<User>, LoginError> {
         let found = self.users.load().find(name);
         let (account, known) = match found {
             Found::Known(account) => (account, true),
@@ -108,23 +129,33 @@ impl Auth {
         if !(right && known) {
             return Err(LoginError::BadCredentials);
         }
+        match (account.proof.certificate(), certificate) {
+            (None, _) => {}
+            (Some(_), None) => return Err(LoginError::NoCertificate),
+            (Some(bound), Some(shown)) if bound.match_any(shown.names()) => {}
+            (Some(_), Some(_)) => return Err(LoginError::OtherCertificate),
+        }
         if !account.user.allows(peer) {
             return Err(LoginError::Denied);
         }
         Ok(Arc::clone(&account.user))
     }
 
+    /// Whether the password is right. Where none is needed, any is.
+    // Semantics decision: who needs none is asked for one all the same, with 331 and not with the 232 of RFC 2228. Not all
+    // clients go on after a 232, and all have something to send after a 331.
     async fn verify(&self, account: Arc<Account>, password: SecretString) -> Result<bool, LoginError> {
+        let Some(verifier) = account.proof.password() else { return Ok(true) };
         // Comparing takes less than a blocking thread takes to wake up. A decoy is as quick as the user it stands for.
-        if account.verifier.is_quick() {
-            return Ok(account.verifier.verify(&password));
+        if verifier.is_quick() {
+            return Ok(verifier.verify(&password));
         }
         let slots = Arc::clone(&self.slots);
         let slot = slots.acquire_owned().await.map_err(|_| LoginError::Unavailable)?;
         let work = tokio::task::spawn_blocking(move || {
             // The slot is held by the work itself: work that its login no longer waits for still takes a core.
             let _slot = slot;
-            account.verifier.verify(&password)
+            account.proof.password().is_some_and(|verifier| verifier.verify(&password))
         });
         work.await.map_err(|error| {
             tracing::error!(%error, "verifying a password failed");
@@ -136,7 +167,7 @@ impl Auth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment};
+    use crate::config::{CertificateName, Config, Environment};
 
     const HOME: &str = "10.1.2.3";
 
@@ -154,7 +185,73 @@ mod tests {
 
     async fn login(auth: &Auth, name: &str, password: &str, peer: &str) -> Result<String, LoginError> {
         let peer = peer.parse().expect("an address");
-        auth.login(name, password.into(), peer).await.map(|user| user.name.clone())
+        auth.login(name, password.into(), None, peer).await.map(|user| user.name.clone())
+    }
+
+    /// One user bound to a certificate alone, one to a certificate and a password.
+    fn bound_users() -> Vec<UserConfig> {
+        let text = "[ftp.tls]\nmode = \"required\"\nclient_ca = \"/ca\"\n[stores.only]\nurl = \"memory:///\"\n\
+                    [[users]]\nname = \"camera\"\nclient_certificate = [\"cn:camera\", \"dns:camera.example\"]\n\
+                    [[users]]\nname = \"both\"\nclient_certificate = \"cn:both\"\npassword = \"correct\"\n";
+        Config::parse(text, &Environment::new()).expect("a valid configuration").users
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_bound_to_a_certificate_needs_it_beside_the_password() {
+        let auth = Auth::new(&bound_users());
+        let common = |name: &str| ClientCertificate::of(vec![CertificateName::Common(name.to_owned())]);
+        let (camera, both) = (common("camera"), common("both"));
+        let dns =
+            ClientCertificate::of(vec![CertificateName::dns("x"), CertificateName::dns("camera.example")]);
+        for (name, password, shown, expected) in [
+            ("camera", "", Some(&camera), Ok("camera")),
+            ("camera", "anything", Some(&dns), Ok("camera")),
+            ("both", "correct", Some(&both), Ok("both")),
+            ("camera", "anything", None, Err(LoginError::NoCertificate)),
+            ("camera", "correct", Some(&both), Err(LoginError::OtherCertificate)),
+            ("both", "correct", None, Err(LoginError::NoCertificate)),
+            ("both", "correct", Some(&camera), Err(LoginError::OtherCertificate)),
+            ("both", "wrong", Some(&both), Err(LoginError::BadCredentials)),
+            ("both", "", Some(&both), Err(LoginError::BadCredentials)),
+            ("both", "wrong", None, Err(LoginError::BadCredentials)),
+            // Names that nobody has, whoever stands in for them.
+            ("n1", "correct", Some(&both), Err(LoginError::BadCredentials)),
+            ("n2", "correct", Some(&camera), Err(LoginError::BadCredentials)),
+            ("n3", "correct", Some(&both), Err(LoginError::BadCredentials)),
+            ("n4", "correct", Some(&camera), Err(LoginError::BadCredentials)),
+        ] {
+            // From an address where nobody has failed.
+            let peer = std::net::Ipv4Addr::from_bits(rand::random()).into();
+            let begun = tokio::time::Instant::now();
+            let result = auth.login(name, password.into(), shown, peer).await;
+            let result = result.map(|user| user.name.clone());
+            assert_eq!(result, expected.map(str::to_owned), "{name} {password} {shown:?}");
+            assert_eq!(begun.elapsed() >= Duration::from_millis(100), expected.is_err(), "{name} {shown:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_certificate_counts_as_a_wrong_password() {
+        let auth = Auth::new(&bound_users());
+        let stranger = ClientCertificate::of(vec![CertificateName::Common("stranger".to_owned())]);
+        let mut waited = Vec::new();
+        for (name, shown, peer) in [
+            ("camera", None, "10.1.1.1"),
+            ("both", Some(&stranger), "10.1.1.2"),
+            ("nobody", None, "10.1.1.3"),
+        ] {
+            let begun = tokio::time::Instant::now();
+            let peer = peer.parse().expect("an address");
+            for _ in 0..10 {
+                let result = auth.login(name, "correct".into(), shown, peer).await;
+                assert!(!matches!(result, Ok(_) | Err(LoginError::LockedOut)), "{name}: {result:?}");
+            }
+            waited.push(begun.elapsed());
+            let own = ClientCertificate::of(vec![CertificateName::Common(name.to_owned())]);
+            let result = auth.login(name, "correct".into(), Some(&own), peer).await;
+            assert_eq!(result.map(|user| user.name.clone()), Err(LoginError::LockedOut), "{name}");
+        }
+        assert!(waited.iter().all(|waited_so_long| *waited_so_long == waited[0]), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::password::Verifier;
-use crate::config::UserConfig;
+use crate::config::{Proof, UserConfig};
 use crate::user::User;
 
-/// A user and how to verify the password.
+/// A user and what proves that it is this one.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) user: Arc<User>,
-    pub(super) verifier: Verifier,
+    pub(super) proof: Proof<Verifier>,
 }
 
 /// All users at one moment.
@@ -28,7 +28,7 @@ pub(super) struct Users {
 pub(super) enum Found {
     /// The user of that name.
     Known(Arc<Account>),
-    /// There is none; this one's password is verified in its place, to take the time, and never opens anything.
+    /// There is none; this one's proof is verified in its place, to take the time, and never opens anything.
     Decoy(Arc<Account>),
     /// There are no users at all.
     Nobody,
@@ -46,11 +46,13 @@ impl Users {
 
     fn with_decoys(users: &[UserConfig], decoys: RandomState) -> Self {
         let account = |config: &UserConfig| {
-            let verifier = Verifier::from_source(&config.password).unwrap_or_else(|error| {
-                tracing::warn!(user = config.name, error, "the user cannot log in");
-                Verifier::Nothing
+            let proof = config.proof.clone().map_password(|password| {
+                Verifier::from_source(&password).unwrap_or_else(|error| {
+                    tracing::warn!(user = config.name, error, "the user cannot log in");
+                    Verifier::Nothing
+                })
             });
-            Arc::new(Account { user: Arc::new(User::from(config)), verifier })
+            Arc::new(Account { user: Arc::new(User::from(config)), proof })
         };
         let by_name = users.iter().enumerate().map(|(index, user)| (user.name.clone(), index)).collect();
         Self { accounts: users.iter().map(account).collect(), by_name, decoys }

@@ -77,6 +77,7 @@ pub(super) fn load_in(
         source,
         environment,
         stores: config.stores.keys().cloned().collect(),
+        asks_for_certificates: config.ftp.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
         users_file: config.auth.users_file.clone(),
     };
     Ok(Loaded { config, origin, reload })
@@ -87,26 +88,32 @@ pub struct Reload {
     source: Source,
     environment: Environment,
     stores: BTreeSet<String>,
+    /// Whether there is an authority for certificates of clients.
+    asks_for_certificates: bool,
     users_file: Option<PathBuf>,
 }
 
 impl Reload {
     /// The users as the files name them now, and their passwords' files checked again.
     ///
-    /// The whole configuration must be valid, and users may only name stores that the running service has.
+    /// The whole configuration must be valid, and users may only name stores, and be bound to certificates, that the
+    /// running service has.
     pub fn users(&self) -> Result<Vec<UserConfig>, ConfigErrors> {
         let users = Config::read(self.source.table()?, &self.environment)?.users;
-        let missing = |user: &&UserConfig| !self.stores.contains(&user.store);
-        let errors: Vec<ConfigError> = users
-            .iter()
-            .filter(missing)
-            .map(|user| {
-                let message =
-                    format!("user `{}` needs a restart for the new store `{}`", user.name, user.store);
-                ConfigError::new("users", message)
-            })
-            .collect();
+        let errors: Vec<ConfigError> = users.iter().filter_map(|user| self.missing(user)).collect();
         if errors.is_empty() { Ok(users) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// What `user` needs and the running service lacks.
+    fn missing(&self, user: &UserConfig) -> Option<ConfigError> {
+        let needed = if !self.stores.contains(&user.store) {
+            format!("the new store `{}`", user.store)
+        } else if user.proof.certificate().is_some() && !self.asks_for_certificates {
+            "ftp.tls.client_ca".to_owned()
+        } else {
+            return None;
+        };
+        Some(ConfigError::new("users", format!("user `{}` needs a restart for {needed}", user.name)))
     }
 
     /// The file with more users that was configured at the start, to be watched for changes.
@@ -158,7 +165,7 @@ fn random_password() -> String {
 
 /// Whether the first user's password is this one, which an override may have changed.
 fn opens(config: &Config, password: &SecretString) -> bool {
-    match config.users.first().map(|user| &user.password) {
+    match config.users.first().and_then(|user| user.proof.password()) {
         Some(PasswordSource::Plain(plain)) => plain.expose_secret() == password.expose_secret(),
         _ => false,
     }
@@ -179,8 +186,8 @@ mod tests {
     }
 
     fn password_of(users: &[UserConfig]) -> String {
-        match &users[0].password {
-            PasswordSource::Plain(password) => password.expose_secret().to_owned(),
+        match users[0].proof.password() {
+            Some(PasswordSource::Plain(password)) => password.expose_secret().to_owned(),
             other => panic!("not a plain password: {other:?}"),
         }
     }
@@ -244,6 +251,12 @@ mod tests {
         );
         let errors = reload.users().expect_err("a store that does not run").to_string();
         assert_eq!(errors, "users: user `new` needs a restart for the new store `b`");
+        write(
+            "[ftp.tls]\nmode = \"required\"\nclient_ca = \"/ca\"\n\
+             [[users]]\nname = \"new\"\nclient_certificate = \"cn:x\"\n",
+        );
+        let errors = reload.users().expect_err("an authority that is not asked").to_string();
+        assert_eq!(errors, "users: user `new` needs a restart for ftp.tls.client_ca");
         write("[[users]]\nname = \"new\"\n");
         assert!(reload.users().is_err());
     }

@@ -4,6 +4,7 @@
 //! of its key instead of stopping at the first.
 
 mod auth;
+mod certificate;
 mod environment;
 mod error;
 mod file;
@@ -13,6 +14,7 @@ mod load;
 mod log;
 mod passive;
 mod permissions;
+mod proof;
 mod secret;
 mod section;
 mod stores;
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use toml::Table;
 
 pub use auth::AuthConfig;
+pub use certificate::{CertificateName, CertificateNames};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
@@ -34,15 +37,17 @@ pub use load::{Loaded, Origin, Reload, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
+pub use proof::Proof;
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
-pub use tls::{CertificateFiles, TlsConfig, TlsNeed, TlsVersion};
+pub use tls::{CertificateFiles, CertificateNeed, ClientCa, TlsConfig, TlsNeed, TlsVersion};
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 
 use error::Report;
 use section::Section;
 use stores::Stores;
+use users::Offered;
 
 /// The whole configuration. All of its values are checked, alone and against each other.
 #[derive(Clone, Debug)]
@@ -84,14 +89,16 @@ impl Config {
         let transfer = TransferConfig::read(root.section("transfer"));
         let stores = Stores::read(root.section("stores"));
         let auth = AuthConfig::read(root.section("auth"));
-        let users = users::read(root.sections("users"), auth.users_file.as_deref(), &stores.names, report);
+        let client_ca = ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        let offered = Offered { stores: &stores.names, client_ca };
+        let users = users::read(root.sections("users"), auth.users_file.as_deref(), offered, report);
         root.finish();
         Self { ftp, http, log, transfer, stores: stores.read, auth, users }
     }
 
     /// What is valid but deserves a second look, one line each, without secrets.
     pub fn warnings(&self) -> Vec<String> {
-        let is_plain = |user: &&UserConfig| matches!(user.password, PasswordSource::Plain(_));
+        let is_plain = |user: &&UserConfig| matches!(user.proof.password(), Some(PasswordSource::Plain(_)));
         let mut warnings: Vec<String> = self
             .users
             .iter()
@@ -235,7 +242,8 @@ mod tests {
         assert!(!config.stores["only"].overwrite);
         assert_eq!(config.stores["only"].options["aws_secret_access_key"].expose_secret(), "123");
         assert_eq!(config.stores["second"].url.as_str(), "s3://bucket");
-        assert!(matches!(&config.users[0].password, PasswordSource::Plain(p) if p.expose_secret() == "5678"));
+        let password = config.users[0].proof.password();
+        assert!(matches!(password, Some(PasswordSource::Plain(p)) if p.expose_secret() == "5678"));
         assert_eq!(config.users[0].store, "second");
     }
 

@@ -28,17 +28,29 @@ pub enum Credential {
     Plain(SecretString),
 }
 
+const KEYS: [&str; 3] = ["password_hash", "password_file", "password"];
+
 impl PasswordSource {
+    /// Whether there is anything to read.
+    pub(super) fn is_given(section: &Section<'_>) -> bool {
+        KEYS.iter().any(|key| section.has(key))
+    }
+
     /// Reads exactly one of `password_hash`, `password_file` and `password`.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
-        let keys = ["password_hash", "password_file", "password"];
-        let given: Vec<&str> = keys.into_iter().filter(|key| section.has(key)).collect();
+        let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
         let hash = section.optional::<SecretText>("password_hash").map(|hash| Self::Hash(hash.0));
         let file = section.optional::<PathBuf>("password_file").map(Self::File);
         let plain = section.optional::<SecretText>("password").map(|password| Self::Plain(password.0));
         let [key] = given[..] else {
-            let one_of = "exactly one of password_hash, password_file and password is required";
-            section.error(given.get(1).copied().unwrap_or(keys[0]), one_of);
+            let (key, message) = match given.get(1) {
+                Some(second) => (*second, "only one of password_hash, password_file and password"),
+                None => (
+                    KEYS[0],
+                    "one of password_hash, password_file and password is required, or client_certificate",
+                ),
+            };
+            section.error(key, message);
             return None;
         };
         let source = hash.or(file).or(plain)?;

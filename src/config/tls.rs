@@ -18,8 +18,8 @@ pub struct TlsConfig {
     pub more_certificates: Vec<CertificateFiles>,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
-    /// PEM: clients need a certificate that one of these has signed. None: they need none.
-    pub client_ca: Option<PathBuf>,
+    /// Who signs certificates of clients. None: clients are not asked for any.
+    pub client_ca: Option<ClientCa>,
     /// Whether data connections must resume a TLS session of their control connection.
     pub require_session_reuse: bool,
 }
@@ -31,6 +31,25 @@ pub struct CertificateFiles {
     pub certificate: PathBuf,
     /// PEM: its key, as PKCS#8, PKCS#1 or SEC1.
     pub private_key: PathBuf,
+}
+
+/// What is asked of clients' certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCa {
+    /// PEM: one of these has to have signed it.
+    pub file: PathBuf,
+    /// Whether clients may do without one.
+    pub need: CertificateNeed,
+}
+
+/// Whether clients may do without a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateNeed {
+    /// They may, but not log in as users who are bound to one.
+    Optional,
+    /// Each handshake needs one.
+    Required,
 }
 
 /// Whether clients may do without TLS.
@@ -75,11 +94,23 @@ impl TlsConfig {
         let more_certificates = more_certificates(&mut section, &certificate);
         let min_version = section.field("min_version", TlsVersion::Tls12);
         let client_ca = section.field("client_ca", PathBuf::new());
-        let client_ca = (!client_ca.as_os_str().is_empty()).then_some(client_ca);
+        let certificates = section.field("client_certificates", CertificateNeed::Required);
+        let client_ca =
+            (!client_ca.as_os_str().is_empty()).then_some(ClientCa { file: client_ca, need: certificates });
         let require_session_reuse = section.field("require_session_reuse", false);
         // Who believes that certificates keep others out, or that sessions are reused, shall not be wrong.
-        if client_ca.is_some() && need != Some(TlsNeed::Required) {
-            section.error("client_ca", "needs mode = \"required\": clients without TLS show no certificate");
+        match (client_ca.as_ref().map(|ca| ca.need), need) {
+            (None, _)
+            | (Some(_), Some(TlsNeed::Required))
+            | (Some(CertificateNeed::Optional), Some(TlsNeed::Optional)) => {}
+            (Some(CertificateNeed::Optional), None) => {
+                section.error("client_ca", "needs mode = \"optional\" or \"required\"");
+            }
+            (Some(CertificateNeed::Required), Some(TlsNeed::Optional) | None) => section.error(
+                "client_ca",
+                "needs mode = \"required\", or client_certificates = \"optional\": clients without TLS show no \
+                 certificate",
+            ),
         }
         if require_session_reuse && need.is_none() {
             section.error("require_session_reuse", "needs mode = \"optional\" or \"required\"");
@@ -148,6 +179,8 @@ mod tests {
         for (text, key) in [
             ("client_ca = \"/ca\"", "client_ca"),
             ("mode = \"optional\"\nclient_ca = \"/ca\"", "client_ca"),
+            ("client_ca = \"/ca\"\nclient_certificates = \"optional\"", "client_ca"),
+            ("client_certificates = \"some\"", "client_certificates"),
             ("require_session_reuse = true", "require_session_reuse"),
             ("min_version = \"1.1\"", "min_version"),
             ("certificat = \"x\"", "certificat"),
@@ -156,7 +189,16 @@ mod tests {
             assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
             assert!(mistakes[0].starts_with(&format!("{key}: ")), "{mistakes:?}");
         }
-        assert_eq!(read("mode = \"required\"\nclient_ca = \"/ca\"").1, [""; 0]);
+        for (text, need) in [
+            ("mode = \"required\"", CertificateNeed::Required),
+            ("mode = \"required\"\nclient_certificates = \"optional\"", CertificateNeed::Optional),
+            ("mode = \"optional\"\nclient_certificates = \"optional\"", CertificateNeed::Optional),
+        ] {
+            let (config, mistakes) = read(&format!("{text}\nclient_ca = \"/ca\""));
+            assert_eq!(mistakes, [""; 0]);
+            let expected = ClientCa { file: "/ca".into(), need };
+            assert_eq!(config.expect("it is on").client_ca, Some(expected));
+        }
     }
 
     #[test]

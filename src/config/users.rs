@@ -11,8 +11,9 @@ use super::error::Report;
 use super::file::read_table;
 use super::ftp::OnControlLost;
 use super::permissions::Permissions;
-use super::secret::PasswordSource;
+use super::proof::Proof;
 use super::section::Section;
+use super::tls::ClientCa;
 use super::value::Network;
 
 /// One of `[[users]]`. Names are unique, and the store exists.
@@ -20,8 +21,8 @@ use super::value::Network;
 pub struct UserConfig {
     /// The name given with USER; not empty, without control characters.
     pub name: String,
-    /// What the password is compared with.
-    pub password: PasswordSource,
+    /// What the user has to show.
+    pub proof: Proof,
     /// The store that holds the user's files.
     pub store: String,
     /// The folder in the store that the user sees as `/`: segments joined by `/`, none of them `.` or `..`,
@@ -35,16 +36,24 @@ pub struct UserConfig {
     pub on_control_lost: Option<OnControlLost>,
 }
 
+/// What the rest of the configuration has for users.
+#[derive(Clone, Copy)]
+pub(super) struct Offered<'a> {
+    pub(super) stores: &'a BTreeSet<String>,
+    /// Who signs certificates of clients; none where clients are not asked for any.
+    pub(super) client_ca: Option<&'a ClientCa>,
+}
+
 /// Reads the users of the main file and of `users_file`.
 pub(super) fn read(
     sections: Vec<Section<'_>>,
     users_file: Option<&Path>,
-    stores: &BTreeSet<String>,
+    offered: Offered<'_>,
     report: &Report,
 ) -> Vec<UserConfig> {
     let mut names = Names::default();
     let mut users: Vec<UserConfig> =
-        sections.into_iter().filter_map(|section| UserConfig::read(section, stores, &mut names)).collect();
+        sections.into_iter().filter_map(|section| UserConfig::read(section, offered, &mut names)).collect();
     let Some(path) = users_file else { return users };
     let file = path.display().to_string();
     match read_table(path) {
@@ -52,7 +61,7 @@ pub(super) fn read(
         Ok(table) => {
             names.file = Some(file.clone());
             let inner = Report::default();
-            users.extend(read_users_file(table, stores, &mut names, &inner));
+            users.extend(read_users_file(table, offered, &mut names, &inner));
             report.merge(&file, inner.into_errors());
         }
     }
@@ -61,26 +70,26 @@ pub(super) fn read(
 
 fn read_users_file(
     table: Table,
-    stores: &BTreeSet<String>,
+    offered: Offered<'_>,
     names: &mut Names,
     report: &Report,
 ) -> Vec<UserConfig> {
     let mut root = Section::root(table, report);
     let sections = root.sections("users");
     root.finish();
-    sections.into_iter().filter_map(|section| UserConfig::read(section, stores, names)).collect()
+    sections.into_iter().filter_map(|section| UserConfig::read(section, offered, names)).collect()
 }
 
 impl UserConfig {
-    fn read(mut section: Section<'_>, stores: &BTreeSet<String>, names: &mut Names) -> Option<Self> {
+    fn read(mut section: Section<'_>, offered: Offered<'_>, names: &mut Names) -> Option<Self> {
         let name = section.required::<UserName>("name").map(|name| name.0);
         if let Some(name) = &name
             && let Some(first) = names.insert(name, section.path())
         {
             section.error("name", format!("`{name}` is already the name of {first}"));
         }
-        let password = PasswordSource::read(&mut section);
-        let store = read_store(&mut section, stores);
+        let proof = Proof::read(&mut section, offered.client_ca);
+        let store = read_store(&mut section, offered.stores);
         let home = section.field("home", Home::default()).0;
         let permissions = section.field("permissions", Permissions::all());
         let allow_from = section.field("allow_from", Vec::<Network>::new());
@@ -88,7 +97,7 @@ impl UserConfig {
         section.finish();
         Some(Self {
             name: name?,
-            password: password?,
+            proof: proof?,
             store: store?,
             home,
             permissions,
@@ -183,7 +192,7 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::config::{Config, Environment, Permission};
+    use crate::config::{CertificateName, Config, Environment, Permission};
 
     const STORES: &str = "[stores.a]\nurl = \"memory:///\"\n[stores.b]\nurl = \"memory:///\"\n";
 
@@ -239,15 +248,52 @@ mod tests {
 
     #[test]
     fn exactly_one_password_is_given() {
-        let one_of = "exactly one of password_hash, password_file and password is required";
+        let one_of = "one of password_hash, password_file and password is required, or client_certificate";
         let user =
             |password: &str| format!("[stores.a]\nurl = \"memory:///\"\n[[users]]\nname = \"x\"\n{password}");
         assert_eq!(mistakes(&user("")), [format!("users[0].password_hash: {one_of}")]);
         let two = mistakes(&user("password = \"x\"\npassword_file = \"/x\""));
-        assert_eq!(two, [format!("users[0].password: {one_of}")]);
+        assert_eq!(two, ["users[0].password: only one of password_hash, password_file and password"]);
         assert_eq!(mistakes(&user("password = \"\"")), ["users[0].password: is empty"]);
         let missing = mistakes(&user("password_file = \"/nowhere/x\""));
         assert!(missing[0].starts_with("users[0].password_file: cannot read /nowhere/x"), "{missing:?}");
+    }
+
+    #[test]
+    fn a_certificate_is_enough_or_comes_with_a_password() {
+        let config = |tls: &str, user: &str| {
+            format!("[ftp.tls]\n{tls}\n[stores.a]\nurl = \"memory:///\"\n[[users]]\nname = \"x\"\n{user}")
+        };
+        let asked = "mode = \"required\"\nclient_ca = \"/ca\"";
+        let proof = |user: &str| {
+            let config = Config::parse(&config(asked, user), &Environment::new());
+            config.expect("a valid user").users.remove(0).proof
+        };
+        assert!(matches!(proof("client_certificate = \"cn:x\""), Proof::Certificate(_)));
+        assert!(matches!(proof("password = \"x\""), Proof::Password(_)));
+        assert!(matches!(proof("client_certificate = [\"cn:x\"]\npassword = \"x\""), Proof::Both(..)));
+        let unasked = "users[0].client_certificate: needs ftp.tls.client_ca, and ftp.tls.mode = \"optional\" or \
+                       \"required\"";
+        for tls in ["", "mode = \"required\""] {
+            assert_eq!(mistakes(&config(tls, "client_certificate = \"cn:x\"")), [unasked]);
+        }
+        for (user, message) in [
+            ("client_certificate = \"x\"", "client_certificate: `x` is not a name in a certificate"),
+            ("client_certificate = []", "client_certificate: needs at least one name"),
+            ("client_certificate = \"cn:x\"\npassword = \"\"", "password: is empty"),
+            (
+                "client_certificate = \"cn:x\"\npassword = \"x\"\npassword_file = \"/x\"",
+                "password: only one of",
+            ),
+        ] {
+            let found = mistakes(&config(asked, user));
+            assert!(found.len() == 1 && found[0].starts_with(&format!("users[0].{message}")), "{found:?}");
+        }
+        let set = ("BUCKETPORT_USERS__0__CLIENT_CERTIFICATE".to_owned(), "[\"cn:x\", \"dns:y\"]".to_owned());
+        let text = config(asked, "client_certificate = \"cn:z\"");
+        let config = Config::parse(&text, &Environment::from([set])).expect("a valid user");
+        let expected = [CertificateName::dns("y")];
+        assert!(config.users[0].proof.certificate().is_some_and(|names| names.match_any(&expected)));
     }
 
     fn with_users_file(content: &str) -> (String, NamedTempFile) {

@@ -45,7 +45,8 @@ impl Authenticator for SessionAuthenticator {
     ) -> Result<Principal, AuthenticationError> {
         let password = credentials.password.clone().unwrap_or_default().into();
         // libunftp sees the loopback pair; the client's address is the session's.
-        let login = self.auth.login(name, password, self.session.peer.ip());
+        let certificate = self.session.certificate();
+        let login = self.auth.login(name, password, certificate, self.session.peer.ip());
         match login.instrument(self.session.span.clone()).await {
             Ok(user) => {
                 self.metrics.login(LoginResult::Ok);
@@ -54,7 +55,10 @@ impl Authenticator for SessionAuthenticator {
             }
             Err(error) => {
                 let (result, code, text) = match error {
-                    LoginError::BadCredentials => (LoginResult::BadCredentials, 530, "Login incorrect"),
+                    // Told apart only in the log.
+                    LoginError::BadCredentials | LoginError::NoCertificate | LoginError::OtherCertificate => {
+                        (LoginResult::BadCredentials, 530, "Login incorrect")
+                    }
                     // Transient, so that devices try again.
                     LoginError::LockedOut => {
                         (LoginResult::LockedOut, 421, "Too many failed logins, try again later")
@@ -67,7 +71,8 @@ impl Authenticator for SessionAuthenticator {
                 };
                 self.metrics.login(result);
                 let _in_session = self.session.span.enter();
-                tracing::info!(name, result = %error, "login failed");
+                let certificate = certificate.map(tracing::field::debug);
+                tracing::info!(name, result = %error, certificate, "login failed");
                 self.session.answer(Reply::new(code, text));
                 Err(AuthenticationError::BadPassword)
             }

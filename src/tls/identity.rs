@@ -9,7 +9,7 @@ use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::certificates::{Certificate, Certificates, Role, Source};
-use crate::config::{ConfigError, ConfigErrors, TlsConfig, TlsVersion};
+use crate::config::{CertificateNeed, ConfigError, ConfigErrors, TlsConfig, TlsVersion};
 
 /// Sessions that clients without tickets, all of them of TLS 1.2, can resume. Some 300 bytes each.
 const SESSIONS_BY_ID: usize = 1024;
@@ -49,7 +49,7 @@ impl Files {
             ]
         });
         let certificates = certificates.collect();
-        let client_ca = config.client_ca.as_deref().map(|file| read(client_ca(), file));
+        let client_ca = config.client_ca.as_ref().map(|ca| read(client_ca(), &ca.file));
         if errors.is_empty() { Ok(Self { certificates, client_ca }) } else { Err(ConfigErrors(errors)) }
     }
 }
@@ -92,12 +92,12 @@ impl Identity {
                 Err(error) => errors.push(error),
             }
         }
-        let roots = match config.client_ca.as_deref().zip(files.client_ca.as_deref()) {
+        let roots = match config.client_ca.as_ref().zip(files.client_ca.as_deref()) {
             None => None,
-            Some((file, pem)) => roots(&Source { key: client_ca(), file }, pem)
+            Some((ca, pem)) => roots(&Source { key: client_ca(), file: &ca.file }, pem)
                 .map_err(|error| errors.push(error))
                 .ok()
-                .map(|roots| (file, roots)),
+                .map(|roots| (ca, roots)),
         };
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
@@ -115,10 +115,14 @@ impl Identity {
             .map_err(|error| ConfigError::new("ftp.tls.min_version", error.to_string()))?;
         let builder = match roots {
             None => builder.with_no_client_auth(),
-            Some((file, roots)) => {
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-                let refused = |error| Source { key: client_ca(), file }.mistake(error);
-                builder.with_client_cert_verifier(verifier.map_err(refused)?)
+            Some((ca, roots)) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = match ca.need {
+                    CertificateNeed::Required => verifier,
+                    CertificateNeed::Optional => verifier.allow_unauthenticated(),
+                };
+                let refused = |error| Source { key: client_ca(), file: &ca.file }.mistake(error);
+                builder.with_client_cert_verifier(verifier.build().map_err(refused)?)
             }
         };
         let mut server = builder.with_cert_resolver(Arc::new(certificates.clone()));
@@ -153,7 +157,7 @@ impl fmt::Debug for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CertificateFiles, TlsNeed};
+    use crate::config::{CertificateFiles, ClientCa, TlsNeed};
     use crate::tls::SelfSigned;
 
     fn mistakes(pairs: &[[&str; 2]], client_ca: Option<&str>) -> Vec<String> {
@@ -166,7 +170,7 @@ mod tests {
             certificate: files(0),
             more_certificates: (1..pairs.len()).map(files).collect(),
             min_version: TlsVersion::Tls12,
-            client_ca: Some("ca.crt".into()),
+            client_ca: Some(ClientCa { file: "ca.crt".into(), need: CertificateNeed::Required }),
             require_session_reuse: false,
         };
         let files = Files {

@@ -2,6 +2,7 @@
 //! it.
 
 mod certificates;
+mod client;
 mod identity;
 mod reuse;
 mod self_signed;
@@ -21,6 +22,7 @@ use certificates::Certificates;
 use identity::{Files, Identity};
 use reuse::Reuse;
 
+pub(crate) use client::ClientCertificate;
 pub(crate) use self_signed::SelfSigned;
 
 /// An encrypted connection.
@@ -151,13 +153,22 @@ impl Tls {
         let stream = accepted?;
         let tls = stream.get_ref().1;
         let server = tls.server_name();
-        tracing::info!(version = version(tls), resumed = is_resumed(kind), server, "TLS begins");
+        // Of a resumed session it is that of the handshake with which the session began.
+        let client =
+            tls.peer_certificates().and_then(<[_]>::first).map(ClientCertificate::read).map(Arc::new);
+        tracing::info!(
+            version = version(tls),
+            resumed = is_resumed(kind),
+            server,
+            certificate = client.as_ref().map(tracing::field::debug),
+            "TLS begins"
+        );
         let place = sides.certificates.place(server);
         let data = match &reuse {
             None => sides.data[place].clone(),
             Some(_) => DataSides::new(&control, sides.certificates.at(place)),
         };
-        Ok((stream, Session { data, reuse, metrics: Arc::clone(&self.metrics) }))
+        Ok((stream, Session { data, client, reuse, metrics: Arc::clone(&self.metrics) }))
     }
 }
 
@@ -171,6 +182,8 @@ fn tell_expiry(config: &TlsConfig, identity: &Identity, metrics: &Metrics) {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     data: DataSides,
+    /// What the client has shown, if anything.
+    client: Option<Arc<ClientCertificate>>,
     /// None where data connections may begin sessions of their own.
     reuse: Option<Arc<Reuse>>,
     metrics: Arc<Metrics>,
@@ -197,6 +210,11 @@ pub(crate) enum DataTlsError {
 }
 
 impl Session {
+    /// The certificate that the client has shown, if it has.
+    pub(crate) fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.client.as_ref()
+    }
+
     /// The handshake of a data connection. The caller bounds the wait.
     pub(crate) async fn accept<S>(&self, stream: S, way: Way) -> Result<Stream<S>, DataTlsError>
     where

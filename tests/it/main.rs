@@ -36,6 +36,7 @@ mod resume;
 mod shutdown;
 mod times;
 mod tls;
+mod tls_clients;
 mod tls_data;
 mod tls_files;
 mod tls_names;
