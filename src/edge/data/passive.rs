@@ -115,7 +115,7 @@ impl PassivePool {
         let proxies = trusted.map(|trusted| Proxies::new(trusted, Arc::clone(metrics)));
         let pool = Arc::new(Self {
             ports,
-            hosts: Hosts::new(config),
+            hosts: Hosts::new(config, shutdown),
             check: config.data_peer_check,
             proxies: proxies.map(Arc::new),
             arriving: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
