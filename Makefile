@@ -14,6 +14,7 @@ DOCKER ?= docker
 IMAGE ?= bucketport:dev
 ARGS ?=
 CARGO_DENY_VERSION := 0.20.2
+CARGO_FUZZ_VERSION := 0.13.2
 UNFTP_VERSION := 0.16.0
 # MinIO's releases are not numbered as Go's modules are, so this is the commit.
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -98,6 +99,19 @@ define client_in
 if ! command -v $(1) >/dev/null; then echo 'WARNING: no $(1), so no test with $(2)' >&2; \
 elif ! test -e $(CLIENTS)/$(2); then $(3) || { rm -rf $(CLIENTS)/$(2); echo 'WARNING: no test with $(2)' >&2; }; fi
 endef
+
+FUZZ_TARGETS := ascii commands host_port proxy telnet
+FUZZ_SECONDS ?= 60
+
+# No sanitizer: there is no `unsafe` to watch over, and so a stable compiler does. The versions are those of the gateway.
+.PHONY: fuzz
+fuzz: build-tools cargo-fuzz ## Look for input that breaks a parser, FUZZ_SECONDS (60) for each of fuzz/targets; `ARGS=NAME` takes one
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for target in $(or $(ARGS),$(FUZZ_TARGETS)); do \
+	  mkdir -p fuzz/corpus/$$target; \
+	  $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10; \
+	done
 
 ##@ Measure
 
@@ -212,6 +226,14 @@ cargo-deny: build-tools
 	@[ "$$($(CARGO) deny --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] \
 	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	    $(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION)
+
+# libFuzzer is C++, and is compiled with the targets.
+.PHONY: cargo-fuzz
+cargo-fuzz: build-tools
+	@$(call apt_unless,type c++ >/dev/null 2>&1,g++)
+	@[ "$$($(CARGO) fuzz --version 2>/dev/null)" = "cargo-fuzz $(CARGO_FUZZ_VERSION)" ] \
+	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	    $(CARGO) install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION)
 
 .PHONY: help
 help: ## This list

@@ -35,6 +35,8 @@ pub mod files;
 mod control;
 
 mod edge;
+#[cfg(fuzzing)]
+pub use edge::fuzzing;
 
 mod http;
 

@@ -62,8 +62,33 @@ fn without_options(argument: &str) -> &str {
     rest
 }
 
+/// What holds for all bytes.
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties {
+    use super::*;
+
+    /// In every encoding `line` is refused with a code of syntax, or reads as a command that reads as itself when it is
+    /// written again.
+    pub(in crate::edge) fn a_command_reads_as_it_is_written(line: &[u8]) {
+        for label in ["utf-8", "gbk", "shift_jis", "windows-1251"] {
+            let names = NameEncoding::try_from(label.to_owned()).expect("a label");
+            match Command::parse(line, names) {
+                Err(reply) => assert!([500, 501].contains(&reply.code), "{reply:?}"),
+                Ok(Command { verb, argument }) => {
+                    let written = format!("{} {argument}", verb.name);
+                    let written = names.encode(&written).expect("it was read");
+                    let again = Command::parse(&written, names).expect("it was read before");
+                    assert_eq!((again.verb.name, again.argument), (verb.name, argument), "{label}");
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parse(line: &[u8]) -> Result<(&'static str, String), u16> {
@@ -106,6 +131,20 @@ mod tests {
             (b"TYPE", 501),
         ] {
             assert_eq!(parse(line), Err(code), "{line:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn commands_read_as_they_are_written(
+            verb in prop::sample::select(verb::names().collect::<Vec<_>>()),
+            argument in prop_oneof![
+                "[ -](-?[al]{0,2} ?){0,3}[ .a-zé\u{a0}/\\\\]{0,9}".prop_map(String::into_bytes),
+                prop::collection::vec(any::<u8>(), 0..9),
+            ],
+        ) {
+            properties::a_command_reads_as_it_is_written(&[verb.as_bytes(), &argument].concat());
+            properties::a_command_reads_as_it_is_written(&[verb.as_bytes(), b" ", &argument].concat());
         }
     }
 }

@@ -41,6 +41,41 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// What holds for all text.
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties {
+    use super::*;
+
+    /// What is accepted is what is printed, but for spaces, zeros before a number, and the delimiter.
+    pub(in crate::edge) fn what_is_accepted_prints_back(argument: &str) {
+        if let Some(address) = of_port(argument) {
+            let SocketAddr::V4(address) = address else { panic!("{address} is no IPv4 address") };
+            let (host, [high, low]) =
+                (address.ip().to_string().replace('.', ","), address.port().to_be_bytes());
+            let numbers: Vec<_> = argument.split(',').map(without_zeros).collect();
+            assert_eq!(numbers.join(","), format!("{host},{high},{low}"));
+        }
+        if let Ok(address) = of_eprt(argument) {
+            let protocol = if address.is_ipv4() { 1 } else { 2 };
+            let printed = format!("|{protocol}|{}|{}|", address.ip(), address.port());
+            assert_eq!(of_eprt(&printed), Ok(address));
+            let delimiter = &argument[..1];
+            let [_, given, host, port, _] = argument.split(delimiter).collect::<Vec<_>>()[..] else {
+                panic!("{argument} has other parts")
+            };
+            let numbers = (without_zeros(given), without_zeros(port));
+            assert_eq!(numbers, (&*protocol.to_string(), &*address.port().to_string()));
+            assert_eq!(host.parse(), Ok(address.ip()));
+        }
+    }
+
+    fn without_zeros(number: &str) -> &str {
+        let number = number.trim();
+        let significant = number.trim_start_matches('0');
+        if significant.is_empty() { &number[number.len() - 1..] } else { significant }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -102,7 +137,7 @@ mod tests {
             ip in any::<IpAddr>(),
             port in any::<u16>(),
         ) {
-            let _ = (of_port(&noise), of_eprt(&noise));
+            properties::what_is_accepted_prints_back(&noise);
             let expected = SocketAddr::new(ip, port);
             let protocol = if ip.is_ipv4() { 1 } else { 2 };
             prop_assert_eq!(of_eprt(&format!("|{protocol}|{ip}|{port}|")), Ok(expected));
@@ -110,6 +145,16 @@ mod tests {
                 let host = ip.to_string().replace('.', ",");
                 prop_assert_eq!(of_port(&format!("{host},{},{}", port >> 8, port & 255)), Some(expected));
             }
+        }
+
+        #[test]
+        fn what_is_accepted_prints_back(
+            argument in prop_oneof![
+                "( ?0{0,2}[0-9]{1,3} ?,){5}0{0,2}[0-9]{1,3}",
+                "[|!1]0?[12][|!1](([0-9]{1,3}\\.){3}[0-9]{1,3}|[0-9a-f:.]{2,12})[|!1]0?[0-9]{1,5}[|!1]",
+            ],
+        ) {
+            properties::what_is_accepted_prints_back(&argument);
         }
     }
 }

@@ -1,7 +1,6 @@
-//! Command lines: bounded, with Telnet's bytes taken out (RFC 959 section 5.3, RFC 854), and a bounded queue of those
-//! that came before their turn.
+//! Command lines: bounded, with Telnet's bytes taken out (RFC 959 section 5.3), and a bounded queue of those that came
+//! before their turn.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::time::sleep;
 
 use super::pace::Pace;
 use super::socket::Incoming;
+use super::telnet;
 
 /// The longest command line in bytes, its end included.
 const LONGEST_LINE: usize = 4096;
@@ -24,13 +24,6 @@ const LONGEST_QUEUE: usize = 64 * 1024;
 const GLANCE: Duration = Duration::from_millis(5);
 /// What a queued line costs besides its bytes.
 const QUEUED_LINE: usize = size_of::<Line>();
-
-/// Telnet's "interpret as command"; doubled it stands for itself.
-const IAC: u8 = 0xff;
-/// Telnet commands from here on up to IAC are followed by one option byte (WILL, WONT, DO, DONT).
-const FIRST_WITH_OPTION: u8 = 0xfb;
-/// The first Telnet command; lower bytes after IAC are data of a client that does not double it.
-const FIRST_TELNET_COMMAND: u8 = 0xf0;
 
 /// What the client sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,13 +43,7 @@ pub(super) enum Line {
 pub(super) struct LineReader {
     incoming: Incoming,
     pace: Pace,
-    buffer: BytesMut,
-    /// Bytes of the buffer that are known to hold no line end.
-    searched: usize,
-    /// Bytes dropped of an overlong line; none if the line is not overlong.
-    dropped: Option<usize>,
-    /// Bytes of empty lines since the last command.
-    blank: usize,
+    cutter: Cutter,
     /// Lines that came while an earlier command ran.
     queue: VecDeque<Line>,
     queued: usize,
@@ -68,10 +55,7 @@ impl LineReader {
         Self {
             incoming,
             pace: Pace::new(),
-            buffer: BytesMut::new(),
-            searched: 0,
-            dropped: None,
-            blank: 0,
+            cutter: Cutter::default(),
             queue: VecDeque::new(),
             queued: 0,
             ended: false,
@@ -91,7 +75,7 @@ impl LineReader {
     pub(super) async fn arrive(&mut self) -> io::Result<Line> {
         self.pace.ready().await;
         loop {
-            if let Some(line) = self.buffered() {
+            if let Some(line) = self.cutter.next() {
                 self.pace.take();
                 return Ok(line);
             }
@@ -101,8 +85,8 @@ impl LineReader {
             // A client that sends faster than it is read must not keep everybody else from this thread.
             tokio::task::coop::consume_budget().await;
             // A session that is idle holds no buffer for its next command.
-            self.buffer.reserve(FIRST_READ);
-            if self.incoming.read(&mut self.buffer).await? == 0 {
+            self.cutter.buffer.reserve(FIRST_READ);
+            if self.incoming.read(&mut self.cutter.buffer).await? == 0 {
                 self.ended = true;
             }
         }
@@ -146,8 +130,24 @@ impl LineReader {
     pub(super) fn into_incoming(self) -> Incoming {
         self.incoming
     }
+}
 
-    fn buffered(&mut self) -> Option<Line> {
+/// Cuts what has arrived into lines.
+#[derive(Debug, Default)]
+struct Cutter {
+    /// What has arrived and was not given out.
+    buffer: BytesMut,
+    /// Bytes of the buffer that are known to hold no line end.
+    searched: usize,
+    /// Bytes dropped of an overlong line; none if the line is not overlong.
+    dropped: Option<usize>,
+    /// Bytes of empty lines since the last command.
+    blank: usize,
+}
+
+impl Cutter {
+    /// The next line; none until more arrives.
+    fn next(&mut self) -> Option<Line> {
         loop {
             let end = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n');
             let Some(end) = end.map(|found| self.searched + found) else {
@@ -163,7 +163,7 @@ impl LineReader {
             if line.len() > LONGEST_LINE {
                 return Some(Line::TooLong);
             }
-            let line = clean(&line[..end]);
+            let line = telnet::clean(&line[..end]);
             // Some programs end each line twice; the second end is no command.
             if line.is_empty() {
                 self.blank += end + 1;
@@ -207,53 +207,40 @@ fn cost(line: &Line) -> usize {
     QUEUED_LINE + bytes
 }
 
-/// The line without Telnet commands and without any CR before its LF: some clients send two.
-fn clean(mut line: &[u8]) -> Vec<u8> {
-    while let Some(shorter) = line.strip_suffix(b"\r") {
-        line = shorter;
-    }
-    let mut cleaned = Vec::with_capacity(line.len());
-    let mut in_verb = true;
-    let mut bytes = line.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match (byte, bytes.peek().copied()) {
-            (IAC, Some(IAC)) => {
-                bytes.next();
-                cleaned.push(IAC);
-            }
-            // Telnet commands come before a command of FTP. In an argument they are letters, such as those of Russian in
-            // windows-1251, of a client that does not double the first.
-            (IAC, Some(FIRST_WITH_OPTION..)) if in_verb => {
-                bytes.next();
-                bytes.next();
-            }
-            (IAC, Some(FIRST_TELNET_COMMAND..)) if in_verb => {
-                bytes.next();
-            }
-            _ => {
-                in_verb &= byte != b' ';
-                cleaned.push(byte);
-            }
-        }
-    }
-    // The data mark of a Synch arrives without its IAC when that came as urgent data (RFC 854).
-    if cleaned.first() == Some(&0xf2) {
-        cleaned.remove(0);
-    }
-    cleaned
-}
+/// What holds for all bytes.
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties {
+    use super::*;
 
-/// `reply` as Telnet has it (RFC 854): a letter that is the byte IAC is doubled.
-pub(super) fn telnet(reply: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    if !reply.contains(&IAC) {
-        return reply;
+    /// The lines that `pieces` come to, which are the same for all pieces of the same bytes, and none longer than it may be.
+    pub(in crate::edge) fn lines_however_cut(pieces: &[Vec<u8>]) -> Vec<Line> {
+        let mut cutter = Cutter::default();
+        let mut lines = Vec::new();
+        for piece in pieces {
+            cutter.buffer.extend_from_slice(piece);
+            lines.extend(std::iter::from_fn(|| cutter.next()));
+            assert!(cutter.buffer.len() <= LONGEST_LINE, "{} bytes are held", cutter.buffer.len());
+        }
+        assert_eq!(lines, said_simply(&pieces.concat()));
+        lines
     }
-    let doubled = |&byte: &u8| std::iter::repeat_n(byte, if byte == IAC { 2 } else { 1 });
-    reply.iter().flat_map(doubled).collect()
+
+    fn said_simply(bytes: &[u8]) -> Vec<Line> {
+        assert!(bytes.len() <= LONGEST_DROPPED, "more is given up");
+        let line = |line: &[u8]| match line.strip_suffix(b"\n") {
+            _ if line.len() > LONGEST_LINE => Some(Line::TooLong),
+            Some(line) => {
+                Some(Line::Command(telnet::clean(line))).filter(|line| *line != Line::Command(Vec::new()))
+            }
+            None => None,
+        };
+        bytes.split_inclusive(|&byte| byte == b'\n').filter_map(line).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -304,11 +291,6 @@ mod tests {
         assert_eq!(lines(input.to_vec()).await, expected);
     }
 
-    #[test]
-    fn letters_that_telnet_would_take_for_commands_are_doubled() {
-        assert_eq!(&*telnet(b"250 \xff\xf0 \xff\r\n"[..].into()), b"250 \xff\xff\xf0 \xff\xff\r\n");
-    }
-
     #[tokio::test]
     async fn an_overlong_line_is_dropped_and_the_next_one_counts() {
         let mut input = vec![b'a'; 10_000];
@@ -348,5 +330,18 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_given_up() {
         assert_eq!(lines(vec![b'a'; 1 << 20]).await, [Line::TooLong, Line::Endless]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_cut_gives_the_same_lines(
+            lines in prop::collection::vec(
+                prop_oneof!["[A-Z]{1,4} ?[a-z\r]{0,9}\r?\n", "[\r\n]{1,4}", "x{4000,4200}\r?\n?"], 0..9,
+            ),
+            size in 1..6000_usize,
+        ) {
+            let bytes = lines.concat().into_bytes();
+            properties::lines_however_cut(&bytes.chunks(size).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        }
     }
 }

@@ -5,6 +5,8 @@ mod client;
 mod command;
 mod data;
 mod entrance;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_port;
 mod line;
 mod listener;
@@ -14,6 +16,7 @@ mod proxy;
 mod shared;
 mod socket;
 mod tcp;
+mod telnet;
 mod verb;
 
 pub(crate) use data::PassivePool;

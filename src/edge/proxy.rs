@@ -175,6 +175,46 @@ fn parse(bytes: &[u8]) -> Result<Option<Stated>, Refusal> {
     }
 }
 
+/// What holds for all bytes.
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties {
+    use proxy_header::ProxiedAddress;
+
+    use super::*;
+
+    /// More bytes move no end that was found, which is not far, and what a header states it states when it is written again.
+    pub(in crate::edge) fn the_end_never_moves(bytes: &[u8]) {
+        let mut known = None;
+        for seen in 1..=bytes.len() {
+            match (known, end_of(&bytes[..seen])) {
+                (None, Ok(end)) => known = end,
+                (Some(before), Ok(end)) => assert_eq!(end, Some(before)),
+                (None, Err(_)) => break,
+                (Some(_), Err(refusal)) => panic!("{refusal}"),
+            }
+            assert!(known.is_none_or(|end| end <= LONGEST));
+        }
+        // Nobody parses less or more than a header; here anything may be one.
+        let _ = parse(bytes);
+        let header = known.and_then(|end| bytes.get(..end));
+        if let Some(Ok(Some(stated))) = header.map(parse) {
+            for bytes in written(stated) {
+                assert_eq!(end_of(&bytes).expect("a header"), Some(bytes.len()));
+                assert_eq!(parse(&bytes).expect("a header"), Some(stated));
+            }
+        }
+    }
+
+    /// In both versions; in none where they have no way to say it.
+    fn written(stated: Stated) -> impl Iterator<Item = Vec<u8>> {
+        let header = ProxyHeader::with_address(ProxiedAddress::stream(stated.client, stated.dialled));
+        let (mut text, mut binary) = (Vec::new(), Vec::new());
+        let written = [header.encode_v1(&mut text).is_ok(), header.encode_v2(&mut binary).is_ok()];
+        assert_eq!(written, [stated.client.is_ipv4() == stated.dialled.is_ipv4(); 2]);
+        [text, binary].into_iter().zip(written).filter_map(|(bytes, written)| written.then_some(bytes))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -290,17 +330,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
         fn no_bytes_panic_and_more_of_them_change_no_end(bytes in noise()) {
-            let mut known = None;
-            for seen in 1..=bytes.len() {
-                match (known, end_of(&bytes[..seen])) {
-                    (None, Ok(end)) => known = end,
-                    (Some(before), Ok(end)) => prop_assert_eq!(end, Some(before)),
-                    (None, Err(_)) => break,
-                    (Some(_), Err(refusal)) => prop_assert!(false, "{refusal}"),
-                }
-                prop_assert!(known.is_none_or(|end| end <= LONGEST));
-            }
-            let _ = parse(&bytes);
+            properties::the_end_never_moves(&bytes);
         }
     }
 

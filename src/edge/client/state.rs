@@ -9,11 +9,12 @@ use tokio::time::Instant;
 use crate::config::{AsciiMode, OnControlLost};
 use crate::digest::Algorithm;
 use crate::edge::data::{LineEnds, Route};
-use crate::edge::line::{self, LineReader};
+use crate::edge::line::LineReader;
 use crate::edge::presence::Presence;
 use crate::edge::shared::Edge;
 use crate::edge::socket::{self, Outgoing};
 use crate::edge::tcp::Tcp;
+use crate::edge::telnet;
 use crate::metrics::CountedSession;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
@@ -163,7 +164,7 @@ impl Client {
     pub(super) async fn send(&mut self, reply: &Reply) -> io::Result<()> {
         tracing::debug!(code = reply.code, text = reply.lines.first(), "reply");
         let text = reply.to_wire();
-        self.outgoing.write(&line::telnet(self.session.names().encode_what_fits(&text))).await
+        self.outgoing.write(&telnet::double(self.session.names().encode_what_fits(&text))).await
     }
 
     /// What becomes of the line ends of the files that the client transfers.

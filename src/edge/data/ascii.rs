@@ -100,15 +100,22 @@ impl DataConnection for AsciiData {
     }
 }
 
-#[cfg(test)]
-mod tests {
+/// What holds for all bytes.
+#[cfg(any(test, fuzzing))]
+pub(in crate::edge) mod properties {
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
 
     use futures::FutureExt;
-    use proptest::prelude::*;
 
     use super::*;
+
+    /// Whatever pieces a file comes in, and however little room there is for what is read of it, it is converted as a whole.
+    pub(in crate::edge) fn every_split_comes_to_the_same(pieces: &[Vec<u8>], room: usize) {
+        let whole = pieces.concat();
+        assert_eq!(stored(pieces, room), to_lf(&whole), "{pieces:?} {room}");
+        assert_eq!(sent(pieces), to_crlf(&whole), "{pieces:?}");
+    }
 
     /// Gives what it was given piece by piece, and keeps what is written.
     #[derive(Default)]
@@ -143,7 +150,7 @@ mod tests {
     }
 
     /// What an upload that arrives in these pieces comes to, read with buffers that have room for so many bytes.
-    fn stored(pieces: &[Vec<u8>], room: usize) -> Vec<u8> {
+    pub(super) fn stored(pieces: &[Vec<u8>], room: usize) -> Vec<u8> {
         let pieces = pieces.iter().filter(|piece| !piece.is_empty()).cloned().collect();
         let mut data = AsciiData::new(Box::new(Wire { pieces, ..Wire::default() }));
         let mut all = Vec::new();
@@ -161,7 +168,7 @@ mod tests {
     }
 
     /// What the client gets of a file that is sent in these pieces.
-    fn sent(pieces: &[Vec<u8>]) -> Vec<u8> {
+    pub(super) fn sent(pieces: &[Vec<u8>]) -> Vec<u8> {
         let wire = Wire::default();
         let sent = Arc::clone(&wire.sent);
         let mut data = AsciiData::new(Box::new(wire));
@@ -193,6 +200,14 @@ mod tests {
         }
         out
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::properties::*;
+    use super::*;
 
     #[test]
     fn line_ends_are_converted_and_all_else_stays() {
@@ -221,9 +236,7 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(prop::sample::select(b"\r\na\0".to_vec()), 0..6), 0..8),
             room in 1..12_usize,
         ) {
-            let whole = pieces.concat();
-            prop_assert_eq!(stored(&pieces, room), to_lf(&whole));
-            prop_assert_eq!(sent(&pieces), to_crlf(&whole));
+            properties::every_split_comes_to_the_same(&pieces, room);
         }
     }
 
@@ -236,9 +249,8 @@ mod tests {
                 for cut in 0..=text.len() {
                     let pieces = [text[..cut].to_vec(), text[cut..].to_vec()];
                     for room in 1..=4 {
-                        assert_eq!(stored(&pieces, room), to_lf(&text), "{text:?} {cut} {room}");
+                        properties::every_split_comes_to_the_same(&pieces, room);
                     }
-                    assert_eq!(sent(&pieces), to_crlf(&text), "{text:?} {cut}");
                 }
             }
         }

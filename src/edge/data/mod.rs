@@ -11,6 +11,8 @@ mod terms;
 mod wire;
 
 pub(super) use active::Target;
+#[cfg(fuzzing)]
+pub(super) use ascii::properties as ascii_properties;
 pub(super) use opener::Opener;
 pub(crate) use passive::PassivePool;
 pub(super) use passive::Slot;
