@@ -367,7 +367,10 @@ mod tests {
         let auth = Auth::new(&users(&format!("[[users]]\nname = \"acme\"\npassword_hash = \"{hash}\"\n")));
         let all = u32::try_from(auth.slots.available_permits()).expect("a small number");
         let held = auth.slots.acquire_many(all).await.expect("an open semaphore");
-        assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::Unavailable));
+        // An unknown name waits for the same work as a known one.
+        for name in ["acme", "nobody"] {
+            assert_eq!(login(&auth, name, "correct", HOME).await, Err(LoginError::Unavailable));
+        }
         drop(held);
         assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Gateway, Raw, eventually};
+use crate::support::{Gateway, Raw, Setup, eventually};
 
 #[test]
 fn accepting_recovers_when_files_are_closed() {
@@ -19,4 +19,29 @@ fn accepting_recovers_when_files_are_closed() {
     held.expect("NOOP", 200);
     gateway.login().stor("x", b"after");
     assert_eq!(gateway.file("x"), b"after");
+}
+
+#[test]
+fn a_data_connection_that_cannot_be_accepted_costs_a_reply_and_nothing_else() {
+    let gateway = Setup::default().ports(1).ftp("data_timeout = \"2s\"").start();
+    let mut raw = gateway.login();
+    let address = raw.pasv_address();
+    gateway.deny_files();
+    let data = raw.open_data(address);
+    gateway.wait_for_log("cannot accept a data connection");
+    raw.expect("STOR x", 425);
+    drop(data);
+    // Nor is one accepted that has waited since before PASV.
+    let early = raw.open_data(address);
+    for _ in 0..2 {
+        raw.expect("PASV", 227);
+        raw.expect("STOR x", 425);
+    }
+    raw.expect("NOOP", 200);
+    gateway.allow_files();
+    drop(early);
+    raw.stor("x", b"after");
+    assert_eq!(raw.retr("x"), b"after");
+    assert_eq!(gateway.files(), ["x"]);
+    gateway.login().stor("y", b"after");
 }

@@ -1,5 +1,6 @@
 //! Logging in and out: USER, PASS, REIN, who may and from where, and how long it may take.
 
+use std::io::Write;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -106,6 +107,23 @@ fn saying_user_again_gives_no_more_time() {
         std::thread::sleep(Duration::from_millis(100));
     }
     raw.closed();
+}
+
+#[test]
+fn a_line_that_drips_gives_no_more_time() {
+    let gateway = Setup::default().ftp("login_timeout = \"1s\"").start();
+    let mut raw = gateway.connect();
+    let mut sender = raw.sender();
+    let begun = Instant::now();
+    let dripping = std::thread::spawn(move || {
+        while sender.write_all(b"x").is_ok() && begun.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        begun.elapsed()
+    });
+    raw.reply_is(421);
+    let cut_off = dripping.join().expect("no panic");
+    assert!(cut_off < Duration::from_secs(20), "{cut_off:?}");
 }
 
 #[test]
@@ -339,7 +357,6 @@ fn who_falls_silent_is_sent_away() {
 
 /// What `bucketport hash-password` makes of a password.
 fn hash(password: &str) -> String {
-    use std::io::Write;
     use std::process::Stdio;
     let mut command = program();
     command.arg("hash-password").stdin(Stdio::piped()).stdout(Stdio::piped());

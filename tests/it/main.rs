@@ -26,6 +26,7 @@ mod listing;
 mod login;
 mod memory;
 mod names;
+mod namespaces;
 mod operations;
 mod other_clients;
 mod parameters;

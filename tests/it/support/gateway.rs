@@ -307,9 +307,18 @@ impl Gateway {
     /// From now on it may have about `more` files more open than now: numbers below the limit may be free.
     pub(crate) fn limit_files(&self, more: usize) {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.id)).expect("a live child").count();
-        let mut command = Command::new("prlimit");
-        command.args([format!("--pid={}", self.id), format!("--nofile={}", open + more)]);
-        assert!(command.status().expect("util-linux is there").success());
+        self.prlimit(&format!("--nofile={}", open + more));
+    }
+
+    /// From now on it can open no file and accept no connection. What is open stays open.
+    pub(crate) fn deny_files(&self) {
+        // The soft limit, which can be raised again. The numbers below it are taken in every process.
+        self.prlimit("--nofile=3:");
+    }
+
+    /// It can again.
+    pub(crate) fn allow_files(&self) {
+        self.prlimit("--nofile=512:");
     }
 
     /// Sends a signal.
@@ -320,6 +329,12 @@ impl Gateway {
     /// The process.
     pub(crate) fn process_id(&self) -> u32 {
         self.id
+    }
+
+    fn prlimit(&self, limit: &str) {
+        let mut command = Command::new("prlimit");
+        command.args([&format!("--pid={}", self.id), limit]);
+        assert!(command.status().expect("util-linux is there").success());
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
