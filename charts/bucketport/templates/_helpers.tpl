@@ -1,14 +1,21 @@
-{{/* The release's name, with the chart's name in it once; short enough for a label and a DNS name. */}}
+{{/* Names, labels and small conversions that several templates share. */}}
+
+{{/* The release's name, with the chart's name in it once. A StatefulSet's may have 52 letters: its pods get a label of the name and a hash. */}}
 {{- define "bucketport.fullname" -}}
-{{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- $name := .Values.nameOverride | default .Chart.Name -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "bucketport.selectorLabels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/name: {{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
@@ -17,6 +24,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{ include "bucketport.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "bucketport.serviceAccountName" -}}
@@ -31,18 +41,66 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.existingConfigSecret | default (printf "%s-config" (include "bucketport.fullname" .)) -}}
 {{- end -}}
 
-{{- define "bucketport.passwordsSecret" -}}
-{{- .Values.existingPasswordsSecret | default (printf "%s-passwords" (include "bucketport.fullname" .)) -}}
+{{/* Empty when there are no users beside those of the configuration; so are the next two. */}}
+{{- define "bucketport.usersSecret" -}}
+{{- if .Values.existingUsersSecret -}}
+{{- .Values.existingUsersSecret -}}
+{{- else if .Values.users -}}
+{{- include "bucketport.fullname" . }}-users
+{{- end -}}
 {{- end -}}
 
-{{/* The passive ports, one a line, lowest first; an unusable range stops the install with a reason. */}}
+{{- define "bucketport.passwordsSecret" -}}
+{{- if .Values.existingPasswordsSecret -}}
+{{- .Values.existingPasswordsSecret -}}
+{{- else if .Values.passwords -}}
+{{- include "bucketport.fullname" . }}-passwords
+{{- end -}}
+{{- end -}}
+
+{{- define "bucketport.tlsSecret" -}}
+{{- if .Values.tls.enabled -}}
+{{- .Values.tls.secretName | default (printf "%s-tls" (include "bucketport.fullname" .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "bucketport.clusterSecret" -}}
+{{- .Values.cluster.existingSecret | default (printf "%s-cluster" (include "bucketport.fullname" .)) -}}
+{{- end -}}
+
+{{/* The passive ports, separated by spaces, lowest first. */}}
 {{- define "bucketport.passivePorts" -}}
-{{- $from := int .Values.passivePorts.from -}}
-{{- $to := int .Values.passivePorts.to -}}
-{{- if or (lt $from 1024) (gt $to 65535) (lt $to $from) -}}
-{{- fail (printf "passivePorts: %d to %d is not a range of ports between 1024 and 65535" $from $to) -}}
+{{- range $index, $port := untilStep (int .Values.passivePorts.from) (int (add .Values.passivePorts.to 1)) 1 }}
+{{- if $index }} {{ end }}{{ $port }}
 {{- end -}}
-{{- range untilStep $from (int (add $to 1)) 1 }}
-{{ . }}
 {{- end -}}
+
+{{/* How long the gateway may take to stop, from the moment that Kubernetes wants it to. */}}
+{{- define "bucketport.preStopSleepSeconds" -}}
+{{- if .Values.cluster.enabled }}{{ int .Values.cluster.preStopSleepSeconds }}{{ else }}0{{ end -}}
+{{- end -}}
+
+{{- define "bucketport.gracePeriod" -}}
+{{- $stopping := add .Values.drainTimeoutSeconds (include "bucketport.preStopSleepSeconds" .) -}}
+{{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $stopping 30 }}{{ else }}{{ int .Values.terminationGracePeriodSeconds }}{{ end -}}
+{{- end -}}
+
+{{/* What changes when `text` does, and tells nothing about it: passwords may be short, and whoever may look at pods could guess
+     them from a plain checksum. Hence the function that is made to be slow. */}}
+{{- define "bucketport.fingerprint" -}}
+{{- derivePassword 1 "long" . "bucketport" "checksum" | sha256sum | trunc 32 -}}
+{{- end -}}
+
+{{/* Pods have names that stay, and so a number. */}}
+{{- define "bucketport.numbered" -}}
+{{- if or .Values.cluster.enabled .Values.servicePerReplica }}yes{{ end -}}
+{{- end -}}
+
+{{/* Addresses to listen on at `port`, one for each family, as a TOML list. */}}
+{{- define "bucketport.listen" -}}
+{{- $addresses := list -}}
+{{- range .families -}}
+{{- $addresses = append $addresses (printf "%s:%d" (eq . "IPv6" | ternary "[::]" "0.0.0.0") (int $.port)) -}}
+{{- end -}}
+{{- toJson $addresses -}}
 {{- end -}}
