@@ -22,6 +22,12 @@ FAKE_GCS_VERSION := v1.56.1
 AZURITE_VERSION := 3.37.0
 COMMONS_NET_VERSION := 3.11.1
 BASIC_FTP_VERSION := 6.2.6
+HELM_3_VERSION := v3.22.0
+HELM_4_VERSION := v4.3.1
+HELM_DOCS_VERSION := v1.14.2
+# Later versions of the operator's module are not published; the fields that the chart uses are old.
+PROMETHEUS_OPERATOR_VERSION := v0.85.0
+CERT_MANAGER_VERSION := v1.21.2
 
 ##@ Run
 
@@ -113,6 +119,57 @@ fuzz: build-tools cargo-fuzz ## Look for input that breaks a parser, FUZZ_SECOND
 	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10; \
 	done
 
+CHART_TOOLS := $(CURDIR)/target/chart
+CHART_PYTHON := $(CHART_TOOLS)/venv/bin/python
+
+# Not in `make test`: the first time, building both versions of Helm takes minutes. Warm it takes one or two.
+.PHONY: chart-test
+chart-test: build-tools ## The Helm chart and what is made of it, where Go and Python are installed; `ARGS="-k NAME"` for some tests
+	@if ! command -v go >/dev/null; then echo 'WARNING: no go, so no test of the chart' >&2; else \
+	  $(MAKE) chart-tools && $(CARGO) build --locked --bin bucketport && \
+	  $(CHART_PYTHON) -m pytest --quiet -p no:cacheprovider tests/chart $(ARGS); \
+	fi
+
+.PHONY: chart-render
+chart-render: chart-tools ## Write what is made of the chart: deploy/kubernetes, its README, the golden files of its tests
+	$(CHART_PYTHON) tests/chart/render.py
+
+CHART_CRDS := $(CHART_TOOLS)/crds/.$(PROMETHEUS_OPERATOR_VERSION)-$(CERT_MANAGER_VERSION)
+
+.PHONY: chart-tools
+chart-tools: $(CHART_TOOLS)/helm-3/.$(HELM_3_VERSION) $(CHART_TOOLS)/helm-4/.$(HELM_4_VERSION) \
+  $(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION) $(CHART_CRDS) $(CHART_TOOLS)/venv/.installed
+
+$(CHART_TOOLS)/helm-3/.$(HELM_3_VERSION):
+	@$(call go_install,helm.sh/helm/v3/cmd/helm@$(HELM_3_VERSION))
+
+$(CHART_TOOLS)/helm-4/.$(HELM_4_VERSION):
+	@$(call go_install,helm.sh/helm/v4/cmd/helm@$(HELM_4_VERSION))
+
+$(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION):
+	@$(call go_install,github.com/norwoodj/helm-docs/cmd/helm-docs@$(HELM_DOCS_VERSION))
+
+# The kinds of others that the chart makes objects of. Their modules ship what describes them.
+$(CHART_CRDS):
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@$(call go_module_files,github.com/prometheus-operator/prometheus-operator@$(PROMETHEUS_OPERATOR_VERSION), \
+	  example/prometheus-operator-crd/*_podmonitors.yaml example/prometheus-operator-crd/*_servicemonitors.yaml \
+	  example/prometheus-operator-crd/*_prometheusrules.yaml)
+	@$(call go_module_files,github.com/cert-manager/cert-manager@$(CERT_MANAGER_VERSION),deploy/crds/*_certificates.yaml)
+	@touch $@
+
+# $(call go_module_files,MODULE@VERSION,FILES): puts FILES of a Go module beside the target.
+define go_module_files
+folder=$$(go mod download -json $(1) | sed -n 's/^\t"Dir": "\(.*\)",\?$$/\1/p'); \
+for file in $(2); do install -m 0644 $$folder/$$file $(@D); done
+endef
+
+$(CHART_TOOLS)/venv/.installed: tests/chart/requirements.txt
+	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/chart/requirements.txt
+	@touch $@
+
 ##@ Measure
 
 CONFORMANCE_TOOLS := $(CURDIR)/target/conformance
@@ -132,10 +189,10 @@ conformance-servers: $(CONFORMANCE_TOOLS)/bin/minio-$(MINIO_VERSION) $(CONFORMAN
   $(CONFORMANCE_TOOLS)/azurite/.$(AZURITE_VERSION)
 	@$(call apt_unless,type curl python3 >/dev/null 2>&1,curl python3)
 
-# $(call go_install,MODULE@VERSION): builds a Go program below target/; the empty file beside it names the version.
+# $(call go_install,MODULE@VERSION): builds a Go program beside the target, an empty file that names the version.
 define go_install
 command -v go >/dev/null || { echo 'Go is missing: install it from https://go.dev/dl/, then try again.' >&2; exit 1; }; \
-GOBIN=$(CONFORMANCE_TOOLS)/bin go install $(1) && touch $@
+GOBIN=$(@D) go install $(1) && touch $@
 endef
 
 $(CONFORMANCE_TOOLS)/bin/minio-$(MINIO_VERSION):

@@ -1,0 +1,584 @@
+"""The chart as Helm, Kubernetes, the gateway and an operator see it.
+
+Each values file in the chart's `ci/` is rendered by both versions of Helm. What comes out is compared with golden files,
+validated as three versions of Kubernetes would, and read the way an operator reads it; the gateway checks its configuration.
+"""
+
+import collections, copy, difflib, functools, json, re, shutil
+
+import jsonschema, pytest, yaml
+
+import chart
+from chart import CHART, HELMS, KUBERNETES, MATRIX, ROOT, of, only, pod, workload
+
+# What values files in `ci/` say that somebody else makes.
+NOT_OURS = {
+    "existing": {"ftp-config", "ftp-users", "ftp-passwords", "ftp-store-keys", "registry"},
+    "tls": {"ftp-example-com", "ftp-clients"},
+    "cluster": {"ftp-cluster"},
+    "dual-stack": {"ftp-cluster", "ftp-example-com"},
+    "everything": {"ftp-google"},
+}
+
+each_case = pytest.mark.parametrize("name", MATRIX)
+each_helm = pytest.mark.parametrize("which", HELMS)
+
+
+# Helm
+
+
+@each_helm
+@each_case
+def test_lint(which, name):
+    linted = chart.helm(which, "lint", "--strict", "--values", chart.values_file(name), "--kube-version", KUBERNETES[0])
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+@each_helm
+def test_lint_without_values(which):
+    linted = chart.helm(which, "lint", "--strict", "--kube-version", KUBERNETES[0])
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+@each_case
+def test_both_versions_of_helm_render_the_same(name):
+    assert of(name, which="helm 3") == of(name, which="helm 4")
+
+
+def test_an_old_cluster_is_refused():
+    with pytest.raises(RuntimeError, match="requires kubeVersion"):
+        chart.template("helm 4", "--values", str(chart.values_file("minimal")), kubernetes="1.29.14")
+
+
+# Kubernetes
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@each_case
+def test_kubernetes_takes_every_object(name, version):
+    for thing in of(name, kubernetes=version):
+        chart.validate(thing, version)
+
+
+def test_every_kind_is_validated_strictly():
+    """A field that does not exist is refused wherever an object has a specification."""
+    seen = set()
+    for thing in (thing for name in MATRIX for thing in of(name)):
+        if "spec" not in thing or thing["kind"] in seen:
+            continue
+        seen.add(thing["kind"])
+        wrong = copy.deepcopy(thing)
+        wrong["spec"]["noSuchField"] = 1
+        with pytest.raises(jsonschema.ValidationError, match="noSuchField"):
+            chart.validate(wrong, KUBERNETES[1])
+    assert seen >= {"Certificate", "Deployment", "PodMonitor", "PrometheusRule", "Service", "ServiceMonitor", "StatefulSet"}
+
+
+@each_case
+def test_golden(name):
+    check_text(chart.GOLDEN / f"{name}.yaml", chart.golden(name))
+
+
+def check_text(path, made):
+    there = path.read_text() if path.exists() else ""
+    difference = difflib.unified_diff(there.splitlines(), made.splitlines(), str(path), "made now", lineterm="", n=1)
+    assert there == made, "`make chart-render` writes it:\n" + "\n".join(list(difference)[:60])
+
+
+# An operator
+
+
+@each_case
+def test_names_are_unique_and_short_enough(name):
+    names = collections.Counter(map(chart.identity, of(name)))
+    assert [key for key, count in names.items() if count > 1] == []
+    for kind, text in names:
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", text) and len(text) <= (52 if kind == "StatefulSet" else 63), text
+
+
+def test_long_release_names_are_cut():
+    options = ["--values", str(chart.values_file("cluster")), "--set", f"fullnameOverride={'a' * 80}"]
+    for kind, text in map(chart.identity, chart.objects(*options)):
+        assert len(text) <= (52 if kind == "StatefulSet" else 63), (kind, text)
+
+
+@each_case
+def test_objects_find_each_other(name):
+    things = of(name)
+    labels = pod(things)["metadata"]["labels"]
+    spec = pod(things)["spec"]
+    ports = {port["name"]: port["containerPort"] for container in spec["containers"] for port in container.get("ports", [])}
+    ours = collections.defaultdict(set)
+    for kind, text in map(chart.identity, things):
+        ours[kind].add(text)
+
+    def selects(selector):
+        own = {key: value for key, value in selector.items() if key != "statefulset.kubernetes.io/pod-name"}
+        return own.items() <= labels.items()
+
+    for thing in things:
+        kind, inside = thing["kind"], thing.get("spec", {})
+        if kind == "Service":
+            assert selects(inside["selector"]), thing["metadata"]["name"]
+            assert all(port["targetPort"] in ports or port["targetPort"] in ports.values() for port in inside["ports"])
+        if kind in ("Deployment", "StatefulSet", "PodDisruptionBudget", "PodMonitor"):
+            assert selects(inside["selector"]["matchLabels"])
+        if kind == "NetworkPolicy":
+            assert selects(inside["podSelector"]["matchLabels"])
+            named = [port["port"] for rule in inside["ingress"] for port in rule["ports"] if isinstance(port["port"], str)]
+            assert named and set(named) <= ports.keys()
+        if kind == "StatefulSet":
+            assert inside["serviceName"] in ours["Service"]
+        if kind == "HorizontalPodAutoscaler":
+            target = inside["scaleTargetRef"]
+            assert target["name"] in ours[target["kind"]] and "replicas" not in workload(things)["spec"]
+        if kind == "ServiceMonitor":
+            found = [
+                service for service in things if service["kind"] == "Service"
+                and inside["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+            ]
+            (service,) = found
+            assert inside["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]
+        if kind == "PodMonitor":
+            assert inside["podMetricsEndpoints"][0]["port"] in ports
+    volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+    mounts = [mount for container in spec["containers"] for mount in container.get("volumeMounts", [])]
+    assert {mount["name"] for mount in mounts} == volumes.keys()
+    assert all("subPath" not in mount for mount in mounts), "is never updated"
+    assert len({mount["mountPath"] for mount in mounts}) == len(mounts)
+    issued = {thing["spec"]["secretName"] for thing in things if thing["kind"] == "Certificate"}
+    needed = {volume["secret"]["secretName"] for volume in volumes.values() if "secret" in volume}
+    needed |= {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume}
+    needed |= {source["secretRef"]["name"] for source in chart.gateway(things).get("envFrom", [])}
+    needed |= {secret["name"] for secret in spec.get("imagePullSecrets", [])}
+    assert needed - ours["Secret"] - ours["ConfigMap"] - issued == NOT_OURS.get(name, set())
+    assert spec["serviceAccountName"] in ours["ServiceAccount"] or name == "existing"
+
+
+@each_case
+def test_nothing_of_a_pod_is_named_twice(name):
+    for container in pod(of(name))["spec"]["containers"]:
+        for part, key in [("env", "name"), ("ports", "name"), ("ports", "containerPort"), ("volumeMounts", "mountPath")]:
+            named = [item[key] for item in container.get(part, [])]
+            assert len(set(named)) == len(named), part
+
+
+@each_case
+def test_every_port_of_the_passive_range_is_there(name):
+    things = of(name)
+    first, last = map(int, chart.environment(things)["BUCKETPORT_FTP__PASSIVE_PORTS"].split("-"))
+    expected = list(range(first, last + 1))
+    assert chart.passive(chart.gateway(things)["ports"], "containerPort") == expected
+    services = chart.client_services(things)
+    assert services
+    for service in services:
+        ports = service["spec"]["ports"]
+        assert chart.passive(ports, "port") == expected
+        assert chart.passive(ports, "targetPort") == expected
+        if service["spec"]["type"] == "NodePort":
+            assert chart.passive(ports, "nodePort") == expected
+        else:
+            assert not any("nodePort" in port for port in ports)
+    for policy in (thing for thing in things if thing["kind"] == "NetworkPolicy"):
+        ranges = [(port["port"], port["endPort"]) for rule in policy["spec"]["ingress"] for port in rule["ports"] if "endPort" in port]
+        assert ranges == [(first, last)]
+
+
+@each_case
+def test_pods_are_confined(name):
+    spec = pod(of(name))["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] and spec["automountServiceAccountToken"] is False
+    own = chart.gateway(of(name))["securityContext"]
+    assert own == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+
+
+@each_case
+def test_kubernetes_waits_for_the_drain(name):
+    spec, container = pod(of(name))["spec"], chart.gateway(of(name))
+    drain = int(chart.environment(of(name))["BUCKETPORT_FTP__DRAIN_TIMEOUT"].removesuffix("s"))
+    sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert spec["terminationGracePeriodSeconds"] >= drain + sleep + 21
+
+
+@each_case
+def test_kinds_of_workload(name):
+    things = of(name)
+    kind, spec = workload(things)["kind"], workload(things)["spec"]
+    cluster = "BUCKETPORT_CLUSTER__ORDINAL" in chart.environment(things)
+    assert kind == ("StatefulSet" if cluster or name == "service-per-replica" else "Deployment")
+    assert all("sessionAffinity" not in service["spec"] for service in chart.client_services(things))
+    if kind == "StatefulSet":
+        assert spec["podManagementPolicy"] == "Parallel"
+        (headless,) = [each for each in things if each["metadata"]["name"] == spec["serviceName"]]
+        assert headless["spec"]["clusterIP"] == "None" and headless["spec"]["publishNotReadyAddresses"] is True
+    else:
+        assert spec["replicas"] == 1
+    if cluster:
+        sleep = chart.gateway(things)["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert sleep == 5
+        peers = chart.environment(things)["BUCKETPORT_CLUSTER__PEERS"]
+        headless = spec["serviceName"]
+        assert peers == f"{workload(things)['metadata']['name']}-{{ordinal}}.{headless}.ftp.svc.cluster.local:7021"
+    else:
+        assert "lifecycle" not in chart.gateway(things)
+
+
+def test_each_replica_has_a_service_and_says_so():
+    things = of("service-per-replica")
+    services = chart.client_services(things)
+    assert [service["spec"]["selector"]["statefulset.kubernetes.io/pod-name"] for service in services] \
+        == [f"{workload(things)['metadata']['name']}-{ordinal}" for ordinal in range(workload(things)["spec"]["replicas"])]
+    names = [service["metadata"]["annotations"]["external-dns.alpha.kubernetes.io/hostname"] for service in services]
+    told = [chart.environment(things, {"apps.kubernetes.io/pod-index": str(each)})["BUCKETPORT_FTP__PASSIVE_HOST"] for each in (0, 1)]
+    assert names == told == ["ftp-0.example.com", "ftp-1.example.com"]
+    assert only(things, "Certificate")["spec"]["dnsNames"] == told
+
+
+def test_annotations_of_proxy_protocol_and_configuration_go_together():
+    for name in MATRIX:
+        (first, *_) = chart.client_services(of(name))
+        annotations = first["metadata"].get("annotations", {})
+        balancer = any("proxy-protocol" in key for key in annotations)
+        gateway = chart.environment(of(name)).get("BUCKETPORT_FTP__PROXY_PROTOCOL") == "required"
+        assert balancer == gateway, name
+        assert gateway == ("BUCKETPORT_FTP__PROXY_TRUSTED" in chart.environment(of(name)))
+        # A node that forwards puts its own address in place of the client's.
+        assert gateway or first["spec"].get("externalTrafficPolicy", "Local") == "Local", name
+
+
+MINIMAL = ["--values", str(chart.values_file("minimal"))]
+
+
+def annotations(*options):
+    return pod(chart.objects(*MINIMAL, *options))["metadata"]["annotations"]
+
+
+def test_new_pods_only_for_what_is_not_read_again():
+    usual = annotations()
+    assert {"checksum/config", "checksum/passwords"} <= usual.keys()
+    config = annotations("--set", "config=[stores.a]\nurl = \"memory:///\"")
+    assert config["checksum/config"] != usual["checksum/config"]
+    passwords = annotations("--set", "passwords.demo=other")
+    assert passwords["checksum/passwords"] != usual["checksum/passwords"]
+    assert annotations("--set", "users=[[users]]", "--set", "tls.enabled=true,tls.secretName=a") == usual
+    assert "checksum/config" not in annotations("--set", "existingConfigSecret=a")
+    assert "checksum/passwords" not in annotations("--set", "existingPasswordsSecret=a")
+
+
+def test_a_new_version_of_the_chart_alone_replaces_no_pod(tmp_path):
+    copied = shutil.copytree(CHART, tmp_path / "bucketport")
+    (copied / "Chart.yaml").write_text(re.sub(r"(?m)^version: .*", "version: 9.9.9", (CHART / "Chart.yaml").read_text()))
+    assert pod(chart.objects(*MINIMAL, chart=copied)) == pod(of("minimal"))
+    assert chart.objects(*MINIMAL, chart=copied) != of("minimal")
+
+
+def test_secrets_that_nobody_gave_are_random():
+    def made(key, *options):
+        chart.template.cache_clear()
+        things = chart.objects("--set", "image.repository=a", *options)
+        (secret,) = [each for each in things if each["kind"] == "Secret" and key in chart.secret_data(each)]
+        return chart.secret_data(secret)[key]
+
+    for key, options in [("demo", []), ("secret", ["--set", "cluster.enabled=true"])]:
+        assert re.fullmatch(r"[A-Za-z0-9]{24,}", made(key, *options))
+        assert made(key, *options) != made(key, *options)
+
+
+def test_the_dashboard_and_the_alerts_are_those_of_the_files():
+    things = of("everything")
+    (dashboard,) = [each for each in things if each["kind"] == "ConfigMap" and "bucketport.json" in each.get("data", {})]
+    file = json.loads((CHART / "dashboards/bucketport.json").read_text())
+    assert json.loads(dashboard["data"]["bucketport.json"]) == file
+    rules = yaml.safe_load((CHART / "rules.yaml").read_text())["groups"]
+    ours = yaml.safe_load(chart.values_file("everything").read_text())["metrics"]["prometheusRule"]["extraGroups"]
+    assert only(things, "PrometheusRule")["spec"]["groups"] == rules + ours
+    # Dashboards are found by their label, in the namespace where they are looked for.
+    assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1" and dashboard["metadata"]["namespace"] == "monitoring"
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_exist():
+    known = set(re.findall(r"^\| `(bucketport_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE))
+    known |= {f"{name}_{ending}" for name in known for ending in ("bucket", "sum", "count") if name.endswith("_seconds")}
+    for file in ("dashboards/bucketport.json", "rules.yaml"):
+        asked = set(re.findall(r"bucketport_\w+", (CHART / file).read_text()))
+        assert asked and asked <= known, asked - known
+
+
+# The gateway
+
+BINARY = ROOT / "target/debug/bucketport"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("certificate")
+    assert chart.run(BINARY, "self-signed", "--folder", folder).returncode == 0
+    return {name: (folder / name).read_text() for name in ("tls.crt", "tls.key")}
+
+
+def check(things, folder, elsewhere):
+    """`bucketport check` with the files and variables that the gateway's container would have."""
+    files = {thing["metadata"]["name"]: chart.secret_data(thing) for thing in things if thing["kind"] in ("Secret", "ConfigMap")}
+    volumes = {volume["name"]: volume for volume in pod(things)["spec"]["volumes"]}
+    places = {}
+    for mount in chart.gateway(things)["volumeMounts"]:
+        volume = volumes[mount["name"]]
+        source = volume.get("secret", {}).get("secretName") or volume.get("configMap", {}).get("name")
+        content = files.get(source, elsewhere.get(source, {}))
+        place = folder / mount["name"]
+        place.mkdir()
+        places[mount["mountPath"]] = place
+        for file, text in content.items():
+            (place / file).write_text(text)
+
+    def placed(text):
+        for path, place in places.items():
+            text = re.sub(rf"(?<![\w/.]){re.escape(path)}/", f"{place}/", text)
+        return text
+
+    for path in folder.glob("*/*.toml"):
+        path.write_text(placed(path.read_text()))
+    # What this version of the program does not serve, its documentation does not have either.
+    served = "\n## `[cluster]`\n" in (ROOT / "docs/configuration.md").read_text()
+    variables = {name: placed(value) for name, value in chart.environment(things).items() if served or "_CLUSTER__" not in name}
+    config = placed(chart.gateway(things)["args"][-1])
+    return chart.run(BINARY, "check", "--config", config, env=variables)
+
+
+GOOGLE_USER = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
+HASH = "$argon2id$v=19$m=19456,t=2,p=1$aJ+gQoieIPY2y64G/R4Bgg$D4Vj7S4RhSPbauQ5HgYqpFcuQAYXdTyZxhmumcC6cO0"
+
+
+@each_case
+def test_the_gateway_accepts_its_configuration(name, tmp_path, certificate):
+    elsewhere = {
+        "ftp-config": {"bucketport.toml": "[stores.landing]\nurl = \"memory:///\"\n"},
+        "ftp-users": {"users.toml": f"[[users]]\nname = \"acme\"\npassword_hash = \"{HASH}\"\n"},
+        "ftp-cluster": {"secret": "a secret of more than thirty-two letters"},
+        "ftp-clients": {"ca.crt": certificate["tls.crt"]},
+        "ftp-example-com": certificate,
+        "bucketport-tls": certificate,
+        "ftp-google": {"key.json": json.dumps(GOOGLE_USER)},
+    }
+    checked = check(of(name), tmp_path, elsewhere)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stderr == ""
+
+
+def test_the_gateway_is_asked_at_all(tmp_path, certificate):
+    wrong = chart.objects(*MINIMAL, "--set", "config=[stores.landing]\nurl = \"memory:///\"\nwrong = 1")
+    checked = check(wrong, tmp_path, {})
+    assert checked.returncode == 64 and "stores.landing.wrong" in checked.stderr
+
+
+# What is refused
+
+CLUSTER = {"cluster": {"enabled": True}}
+REFUSED = [
+    ({"image": {"repository": ""}}, "image.repository: is required"),
+    ({"passivePorts": {"from": 50010, "to": 50000}}, "passivePorts: 50010 to 50000 is empty"),
+    ({"passivePorts": {"from": 20000, "to": 60000}}, "passivePorts: 20000 to 60000 are 40001 ports"),
+    ({"passivePorts": {"from": 1023}}, "/passivePorts/from"),
+    ({"passivePorts": {"to": 65536}}, "/passivePorts/to"),
+    ({"passivePorts": {"from": 2100, "to": 2130}}, "containerPorts.ftp: 2121 is one of passivePorts"),
+    ({"passivePorts": {"from": 8080, "to": 8081}}, "containerPorts.http: 8080 is one of passivePorts"),
+    ({"containerPorts": {"http": 2121}}, "is containerPorts.ftp already"),
+    (CLUSTER | {"passivePorts": {"from": 7000, "to": 7100}}, "cluster.port: 7021 is one of passivePorts"),
+    ({"service": {"port": 50001}}, "service.port: 50001 is one of passivePorts"),
+    ({"replicaCount": 2}, "replicaCount: 2 pods behind one Service need cluster.enabled"),
+    (CLUSTER | {"servicePerReplica": True}, "servicePerReplica: with cluster.enabled"),
+    (CLUSTER | {"replicaCount": 5}, "replicaCount: 5 is more than cluster.replicas, 4"),
+    (CLUSTER | {"passivePorts": {"to": 50002}}, "passivePorts: 3 ports are fewer than cluster.replicas, 4"),
+    ({"servicePerReplica": True, "service": {"type": "NodePort"}}, "servicePerReplica: not with service.type NodePort"),
+    ({"servicePerReplica": True, "hostNetwork": True}, "servicePerReplica: not with hostNetwork"),
+    ({"servicePerReplica": True, "replicaCount": 2, "passiveHost": "a.example.com"}, "passiveHost: with servicePerReplica"),
+    ({"passiveHost": "ftp-{ordinal}.example.com"}, "passiveHost: {ordinal} is for servicePerReplica"),
+    ({"passiveHost": "$(HOSTNAME)"}, "/passiveHost"),
+    ({"autoscaling": {"enabled": True}}, "autoscaling: needs cluster.enabled"),
+    (CLUSTER | {"autoscaling": {"enabled": True, "maxReplicas": 5}}, "autoscaling.maxReplicas: 5 is more than cluster.replicas"),
+    (CLUSTER | {"autoscaling": {"enabled": True, "minReplicas": 5}}, "autoscaling.minReplicas: 5 is more than"),
+    (
+        CLUSTER | {"autoscaling": {"enabled": True, "targetCPUUtilizationPercentage": 0}},
+        "autoscaling: needs targetCPUUtilizationPercentage",
+    ),
+    ({"terminationGracePeriodSeconds": 300}, "terminationGracePeriodSeconds: 300 is too short"),
+    ({"terminationGracePeriodSeconds": 320}, "terminationGracePeriodSeconds: 320 is too short"),
+    (CLUSTER | {"terminationGracePeriodSeconds": 325}, "terminationGracePeriodSeconds: 325 is too short"),
+    ({"drainTimeoutSeconds": 0}, "/drainTimeoutSeconds"),
+    ({"existingConfigSecret": "a", "existingConfigMap": "b"}, "existingConfigMap: only one of"),
+    ({"tls": {"enabled": True}}, "tls.secretName: is required"),
+    ({"tls": {"enabled": True, "secretName": "a", "mode": "off"}}, "/tls/mode"),
+    ({"tls": {"implicit": True}}, "tls.enabled: is false, and other values of tls are set"),
+    (
+        {"tls": {"enabled": True, "secretName": "a", "clientCASecret": "b", "mode": "optional"}},
+        "tls.clientCASecret: needs tls.mode required",
+    ),
+    ({"tls": {"enabled": True, "certManager": {"enabled": True}}}, "tls.certManager.issuerRef.name: is required"),
+    (
+        {"tls": {"enabled": True, "certManager": {"enabled": True, "issuerRef": {"name": "a"}}}},
+        "tls.certManager.dnsNames: is required, because passiveHost is no DNS name",
+    ),
+    (
+        {"tls": {"enabled": True, "secretName": "a", "implicit": True}, "service": {"implicitTlsPort": 21}},
+        "service.implicitTlsPort: 21 is service.port already",
+    ),
+    ({"proxyProtocol": {"enabled": True}}, "proxyProtocol.trusted: is required"),
+    ({"proxyProtocol": {"enabled": True, "trusted": ["everywhere"]}}, "/proxyProtocol/trusted/0"),
+    (
+        {"metrics": {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}},
+        "metrics: with both podMonitor and serviceMonitor everything is counted twice",
+    ),
+    ({"networkPolicy": {"enabled": True}, "hostNetwork": True}, "networkPolicy: has no effect on pods with hostNetwork"),
+    ({"podDisruptionBudget": {"maxUnavailable": None}}, "podDisruptionBudget: needs maxUnavailable or minAvailable"),
+    (
+        {"env": [{"name": "BUCKETPORT_FTP__DRAIN_TIMEOUT", "value": "1h"}]},
+        "env: BUCKETPORT_FTP__DRAIN_TIMEOUT is set by the chart",
+    ),
+    ({"podAnnotations": {"a": 1}}, "/podAnnotations/a"),
+    # Of the chart's first version, and no longer there.
+    ({"service": {"sessionAffinity": "ClientIP"}}, "sessionAffinity"),
+    ({"sysctls": []}, "sysctls"),
+]
+
+
+@each_helm
+@pytest.mark.parametrize("values, message", REFUSED, ids=[message[:50] for _, message in REFUSED])
+def test_refused(which, values, message, tmp_path):
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(RuntimeError) as said:
+        chart.template(which, *MINIMAL, "--values", str(file))
+    # One version names values as /a/b, the other as a.b.
+    assert message in str(said.value) or message[1:].replace("/", ".") in str(said.value), said.value
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(RuntimeError) as said:
+        chart.template("helm 4", "--set", "replicaCount=2,proxyProtocol.enabled=true,tls.enabled=true")
+    for key in ("image.repository:", "replicaCount:", "proxyProtocol.trusted:", "tls.secretName:"):
+        assert key in str(said.value)
+
+
+def schema():
+    return json.loads((CHART / "values.schema.json").read_text())
+
+
+def defaults():
+    return yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def levels(described, values, path=()):
+    """Each map of the values that is the chart's own: its path, what the schema says of it, and its default."""
+    if "$ref" in described:
+        described = schema()["definitions"][described["$ref"].rpartition("/")[2]]
+    if described.get("additionalProperties") is False:
+        yield path, described, values
+        for key, inner in described["properties"].items():
+            if isinstance(values.get(key), dict):
+                yield from levels(inner, values[key], (*path, key))
+
+
+def test_the_schema_knows_the_values_and_no_others():
+    found = list(levels(schema(), defaults()))
+    assert len(found) >= 20
+    for path, described, values in found:
+        known = described["properties"].keys() - ({"global"} if not path else set())
+        # A probe has a default for some of its times only.
+        assert known == values.keys() or path and path[-1].endswith("Probe"), path
+        assert values.keys() <= known, path
+        wrong = copy.deepcopy(defaults())
+        functools.reduce(lambda inner, key: inner[key], path, wrong)["noSuchValue"] = 1
+        with pytest.raises(jsonschema.ValidationError, match="noSuchValue"):
+            jsonschema.Draft7Validator(schema()).validate(wrong)
+    jsonschema.Draft7Validator(schema()).validate(defaults())
+
+
+@each_helm
+def test_unknown_values_are_refused_by_helm(which):
+    for value in ("noSuchValue=1", "service.noSuchValue=1", "tls.certManager.issuerRef.noSuchValue=1"):
+        with pytest.raises(RuntimeError, match="noSuchValue"):
+            chart.template(which, "--set", f"image.repository=a,{value}")
+
+
+# Words
+
+
+def notes(folder, *options):
+    """NOTES.txt, which `helm template` does not show: as a ConfigMap of a copy of the chart."""
+    copied = shutil.copytree(CHART, folder / "bucketport")
+    (copied / "templates/NOTES.txt").rename(copied / "notes")
+    made = "kind: ConfigMap\nmetadata: {name: notes}\ndata:\n  text: {{ tpl (.Files.Get \"notes\") . | toJson }}\n"
+    (copied / "templates/notes.yaml").write_text(made)
+    (found,) = [each for each in chart.objects(*options, chart=copied) if each["metadata"]["name"] == "notes"]
+    return found["data"]["text"]
+
+
+@each_case
+def test_notes_say_how_to_reach_it(name, tmp_path):
+    text = notes(tmp_path, "--values", str(chart.values_file(name)))
+    things = of(name)
+    service = chart.client_services(things)[0]
+    assert f"{service['metadata']['name']}.ftp.svc.cluster.local:21" in text
+    assert (f"get service {service['metadata']['name']} --watch" in text) == (service["spec"]["type"] == "LoadBalancer")
+    assert f"rollout status {workload(things)['kind'].lower()} {workload(things)['metadata']['name']}" in text
+    told = chart.environment(things)["BUCKETPORT_FTP__PASSIVE_HOST"]
+    inside = service["spec"]["type"] == "ClusterIP"
+    assert ("passiveHost is \"auto\"" in text) == (told == "auto" and not inside)
+    assert "{{" not in text and "<no value>" not in text
+
+
+@pytest.mark.parametrize("password", ["", "change-me"])
+def test_notes_say_where_a_random_password_is(password, tmp_path):
+    text = notes(tmp_path, *MINIMAL, "--set", f"passwords.demo={password}")
+    how = "get secret bucketport-passwords --output jsonpath='{.data.demo}' | base64 --decode"
+    assert (how in text) == (password == "")
+
+
+def test_the_readme_is_that_of_the_values():
+    check_text(CHART / "README.md", chart.readme())
+
+
+def test_plain_manifests_are_those_of_the_chart():
+    check_text(ROOT / "deploy/kubernetes/bucketport.yaml", chart.plain_manifests())
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_kubernetes_takes_the_plain_manifests(version):
+    text = (ROOT / "deploy/kubernetes/bucketport.yaml").read_text()
+    things = [thing for thing in yaml.safe_load_all(text) if thing]
+    assert {"Deployment", "Service", "Secret"} <= {thing["kind"] for thing in things}
+    for thing in things:
+        chart.validate(thing, version)
+    folder = ROOT / "deploy/kubernetes"
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    assert all((folder / file).exists() for file in kustomization["resources"])
+    (image,) = kustomization["images"]
+    assert chart.gateway(things)["image"].startswith(f"{image['name']}:")
+
+
+def test_the_example_for_argo_cd_renders(tmp_path):
+    (application,) = yaml.safe_load_all((ROOT / "deploy/argocd/bucketport.yaml").read_text())
+    source = application["spec"]["source"]
+    assert (ROOT / source["path"] / "Chart.yaml").exists()
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(source["helm"]["valuesObject"]))
+    first = chart.objects("--values", str(file))
+    chart.template.cache_clear()
+    # Argo CD renders again and again, and must find nothing changed.
+    assert chart.objects("--values", str(file)) == first
+
+
+def test_versions_are_those_of_the_program():
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    manifest = (ROOT / "Cargo.toml").read_text()
+    assert about["appVersion"] == re.search(r'(?m)^version = "(.*)"', manifest)[1]
+    assert about["kubeVersion"] == f">={KUBERNETES[0]}-0"
+
+
+def test_the_systemd_unit_is_hardened():
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze")
+    # 0 is best, 100 worst; a unit without any hardening has 96.
+    options = ["--offline=true", "--threshold=20"]
+    said = chart.run("systemd-analyze", "security", *options, ROOT / "deploy/systemd/bucketport.service")
+    assert said.returncode == 0, said.stdout + said.stderr
