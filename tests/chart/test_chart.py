@@ -304,6 +304,18 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist():
         assert asked and asked <= known, asked - known
 
 
+def ingress(*options):
+    policy = only(chart.objects(*MINIMAL, "--set", "networkPolicy.enabled=true", *options), "NetworkPolicy")
+    return {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}
+
+
+def test_a_network_policy_without_peers():
+    assert ingress() == {"ftp": None, "http": [{"namespaceSelector": {}}]}
+    assert ingress("--set-json", "networkPolicy.http=[]") == {"ftp": None}
+    pods = {"podSelector": {"matchLabels": pod(of("cluster"))["metadata"]["labels"]}}
+    assert ingress("--set", "cluster.enabled=true")["cluster"] == [pods]
+
+
 # The gateway
 
 BINARY = ROOT / "target/debug/bucketport"
@@ -392,6 +404,10 @@ REFUSED = [
     ({"servicePerReplica": True, "service": {"type": "NodePort"}}, "servicePerReplica: not with service.type NodePort"),
     ({"servicePerReplica": True, "hostNetwork": True}, "servicePerReplica: not with hostNetwork"),
     ({"servicePerReplica": True, "replicaCount": 2, "passiveHost": "a.example.com"}, "passiveHost: with servicePerReplica"),
+    (
+        {"servicePerReplica": True, "replicaCount": 2, "service": {"loadBalancerIP": "192.0.2.21"}},
+        "service.loadBalancerIP: with servicePerReplica",
+    ),
     ({"passiveHost": "ftp-{ordinal}.example.com"}, "passiveHost: {ordinal} is for servicePerReplica"),
     ({"passiveHost": "$(HOSTNAME)"}, "/passiveHost"),
     ({"autoscaling": {"enabled": True}}, "autoscaling: needs cluster.enabled"),
