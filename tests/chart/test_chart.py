@@ -8,7 +8,7 @@ import collections, copy, difflib, functools, json, re, shutil
 
 import jsonschema, pytest, yaml
 
-import chart
+import chart, cluster
 from chart import CHART, HELMS, KUBERNETES, MATRIX, ROOT, of, only, pod, workload
 
 # What values files in `ci/` say that somebody else makes.
@@ -204,8 +204,8 @@ def test_kubernetes_waits_for_the_drain(name):
 def test_kinds_of_workload(name):
     things = of(name)
     kind, spec = workload(things)["kind"], workload(things)["spec"]
-    cluster = "BUCKETPORT_CLUSTER__ORDINAL" in chart.environment(things)
-    assert kind == ("StatefulSet" if cluster or name == "service-per-replica" else "Deployment")
+    clustered = "BUCKETPORT_CLUSTER__ORDINAL" in chart.environment(things)
+    assert kind == ("StatefulSet" if clustered or name == "service-per-replica" else "Deployment")
     assert all("sessionAffinity" not in service["spec"] for service in chart.client_services(things))
     if kind == "StatefulSet":
         assert spec["podManagementPolicy"] == "Parallel"
@@ -213,7 +213,7 @@ def test_kinds_of_workload(name):
         assert headless["spec"]["clusterIP"] == "None" and headless["spec"]["publishNotReadyAddresses"] is True
     else:
         assert spec["replicas"] == 1
-    if cluster:
+    if clustered:
         sleep = chart.gateway(things)["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert sleep == 5
         peers = chart.environment(things)["BUCKETPORT_CLUSTER__PEERS"]
@@ -282,6 +282,20 @@ def test_secrets_that_nobody_gave_are_random():
     for key, options in [("demo", []), ("secret", ["--set", "cluster.enabled=true"])]:
         assert re.fullmatch(r"[A-Za-z0-9]{24,}", made(key, *options))
         assert made(key, *options) != made(key, *options)
+
+
+@each_helm
+def test_secrets_that_were_made_up_are_kept(which):
+    there = {"bucketport-passwords": {"demo": "made up", "other": "before"}, "bucketport-cluster": {"secret": "made up too"}}
+    with cluster.with_secrets(there) as address:
+        options = ["--dry-run=server", "--kube-apiserver", address, "--disable-openapi-validation"]
+        values = ["--set", "image.repository=a,cluster.enabled=true,passwords.other=given,passwords.new="]
+        things = chart.objects(*options, *values, which=which)
+    kept = {thing["metadata"]["name"]: chart.secret_data(thing) for thing in things if thing["kind"] == "Secret"}
+    assert kept["bucketport-cluster"] == there["bucketport-cluster"]
+    passwords = kept["bucketport-passwords"]
+    assert re.fullmatch("[A-Za-z0-9]{24}", passwords.pop("new"))
+    assert passwords == {"demo": "made up", "other": "given"}
 
 
 def test_the_dashboard_and_the_alerts_are_those_of_the_files():
