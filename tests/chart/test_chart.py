@@ -125,8 +125,9 @@ def test_objects_find_each_other(name):
             assert selects(inside["selector"]["matchLabels"])
         if kind == "NetworkPolicy":
             assert selects(inside["podSelector"]["matchLabels"])
-            named = [port["port"] for rule in inside["ingress"] for port in rule["ports"] if isinstance(port["port"], str)]
-            assert named and set(named) <= ports.keys()
+            let_in = {port["port"] for rule in inside["ingress"] for port in rule["ports"]}
+            assert let_in <= set(ports.values())
+            assert {ports[each] for each in ("ftp", "ftps", "cluster") if each in ports} <= let_in
         if kind == "StatefulSet":
             assert inside["serviceName"] in ours["Service"]
         if kind == "HorizontalPodAutoscaler":
@@ -324,10 +325,10 @@ def ingress(*options):
 
 
 def test_a_network_policy_without_peers():
-    assert ingress() == {"ftp": None, "http": [{"namespaceSelector": {}}]}
-    assert ingress("--set-json", "networkPolicy.http=[]") == {"ftp": None}
+    assert ingress() == {2121: None, 8080: [{"namespaceSelector": {}}]}
+    assert ingress("--set-json", "networkPolicy.http=[]") == {2121: None}
     pods = {"podSelector": {"matchLabels": pod(of("cluster"))["metadata"]["labels"]}}
-    assert ingress("--set", "cluster.enabled=true")["cluster"] == [pods]
+    assert ingress("--set", "cluster.enabled=true")[7021] == [pods]
 
 
 # The gateway
