@@ -319,6 +319,20 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist():
         assert asked and asked <= known, asked - known
 
 
+def test_families_of_addresses():
+    def families(*options):
+        things = chart.objects(*MINIMAL, *options)
+        (service,) = chart.client_services(things)
+        return chart.environment(things)["BUCKETPORT_FTP__LISTEN"], service["spec"].get("ipFamilies")
+
+    assert families() == ('["0.0.0.0:2121"]', None)
+    assert families("--set", "ipFamilies={IPv6}") == ('["[::]:2121"]', ["IPv6"])
+    both = ["--set", "ipFamilies={IPv6,IPv4}"]
+    # Without a policy Kubernetes takes one family.
+    assert families(*both) == ('["[::]:2121","0.0.0.0:2121"]', ["IPv6"])
+    assert families(*both, "--set", "service.ipFamilyPolicy=PreferDualStack")[1] == ["IPv6", "IPv4"]
+
+
 def ingress(*options):
     policy = only(chart.objects(*MINIMAL, "--set", "networkPolicy.enabled=true", *options), "NetworkPolicy")
     return {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}

@@ -1,6 +1,7 @@
 {{/* Names, labels and small conversions that several templates share. */}}
 
-{{/* The release's name, with the chart's name in it once. A StatefulSet's may have 52 letters: its pods get a label of the name and a hash. */}}
+{{/* The release's name, with the chart's name in it once. A StatefulSet's may have 52 letters: its pods get a label of the
+     name and a hash. */}}
 {{- define "bucketport.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
@@ -75,11 +76,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* How long the gateway may take to stop, from the moment that Kubernetes wants it to. */}}
+{{/* How long a pod that is told to stop goes on as before. Only in a cluster, where others bring it its data connections. */}}
 {{- define "bucketport.preStopSleepSeconds" -}}
 {{- if .Values.cluster.enabled }}{{ int .Values.cluster.preStopSleepSeconds }}{{ else }}0{{ end -}}
 {{- end -}}
 
+{{/* When Kubernetes kills a pod that is told to stop. */}}
 {{- define "bucketport.gracePeriod" -}}
 {{- $stopping := add .Values.drainTimeoutSeconds (include "bucketport.preStopSleepSeconds" .) -}}
 {{- if kindIs "invalid" .Values.terminationGracePeriodSeconds }}{{ add $stopping 30 }}{{ else }}{{ int .Values.terminationGracePeriodSeconds }}{{ end -}}
