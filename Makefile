@@ -120,11 +120,12 @@ fuzz: build-tools cargo-fuzz ## Look for input that breaks a parser, FUZZ_SECOND
 	done
 
 CHART_TOOLS := $(CURDIR)/target/chart
-CHART_PYTHON := $(CHART_TOOLS)/venv/bin/python
+# Without caches beside the sources.
+CHART_PYTHON := $(CHART_TOOLS)/venv/bin/python -B
 
 # Not in `make test`: the first time, building both versions of Helm takes minutes. Warm it takes one or two.
 .PHONY: chart-test
-chart-test: build-tools ## The Helm chart and what is made of it, where Go and Python are installed; `ARGS="-k NAME"` for some tests
+chart-test: build-tools ## The Helm chart and what is made of it, where Go is installed; `make chart-test ARGS="-k NAME"` runs some
 	@if ! command -v go >/dev/null; then echo 'WARNING: no go, so no test of the chart' >&2; else \
 	  $(MAKE) chart-tools && $(CARGO) build --locked --bin bucketport && \
 	  $(CHART_PYTHON) -m pytest --quiet -p no:cacheprovider tests/chart $(ARGS); \
