@@ -20,7 +20,8 @@ def values_file(name):
 
 
 def run(*arguments, **options):
-    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, **options)
+    # Each takes a second; what hangs fails.
+    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, timeout=300, **options)
 
 
 def helm(which, command, *arguments, chart=CHART):

@@ -3,13 +3,7 @@
 metadata:
   # Not all labels: a new version of the chart alone replaces no pod.
   labels:
-    {{- include "bucketport.selectorLabels" . | nindent 4 }}
-    {{- with .Values.commonLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- mergeOverwrite (dict) .Values.commonLabels .Values.podLabels (include "bucketport.selectorLabels" . | fromYaml) | toYaml | nindent 4 }}
   {{- $annotations := dict -}}
   {{- /* New pods for what the gateway reads at its start alone. Users and certificates it reads again by itself. */}}
   {{- if not (or .Values.existingConfigSecret .Values.existingConfigMap) }}
