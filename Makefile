@@ -120,6 +120,8 @@ fuzz: build-tools cargo-fuzz ## Look for input that breaks a parser, FUZZ_SECOND
 	done
 
 CHART_TOOLS := $(CURDIR)/target/chart
+# The versions of Helm that the chart is tested with; 4 has to be one of them.
+export HELMS ?= 3 4
 # Without caches beside the sources.
 CHART_PYTHON := $(CHART_TOOLS)/venv/bin/python -B
 
@@ -138,7 +140,7 @@ chart-render: chart-tools ## Write what is made of the chart: deploy/kubernetes,
 CHART_CRDS := $(CHART_TOOLS)/crds/.$(PROMETHEUS_OPERATOR_VERSION)-$(CERT_MANAGER_VERSION)
 
 .PHONY: chart-tools
-chart-tools: $(CHART_TOOLS)/helm-3/.$(HELM_3_VERSION) $(CHART_TOOLS)/helm-4/.$(HELM_4_VERSION) \
+chart-tools: $(foreach helm,$(HELMS),$(CHART_TOOLS)/helm-$(helm)/.$(HELM_$(helm)_VERSION)) \
   $(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION) $(CHART_CRDS) $(CHART_TOOLS)/venv/.installed
 
 $(CHART_TOOLS)/helm-3/.$(HELM_3_VERSION):

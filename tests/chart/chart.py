@@ -1,6 +1,6 @@
 """Renders the chart, and knows what Kubernetes would say to the result."""
 
-import base64, functools, json, pathlib, re, subprocess
+import base64, functools, json, os, pathlib, re, subprocess
 
 import jsonschema, kubernetes_validate, yaml
 
@@ -9,7 +9,7 @@ CHART = ROOT / "charts/bucketport"
 GOLDEN = ROOT / "tests/chart/golden"
 # What `make chart-tools` installs.
 TOOLS = ROOT / "target/chart"
-HELMS = {"helm 3": TOOLS / "helm-3/helm", "helm 4": TOOLS / "helm-4/helm"}
+HELMS = {f"helm {version}": TOOLS / f"helm-{version}/helm" for version in os.environ.get("HELMS", "3 4").split()}
 # The oldest that the chart names, one in the middle, and the newest that there are schemas for.
 KUBERNETES = ["1.30.0", "1.34.0", "1.37.0"]
 MATRIX = sorted(path.name.removesuffix("-values.yaml") for path in CHART.glob("ci/*-values.yaml"))
