@@ -113,11 +113,11 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: build-tools cargo-fuzz ## Look for input that breaks a parser, FUZZ_SECONDS (60) for each of fuzz/targets; `ARGS=NAME` takes one
 	@cp Cargo.lock fuzz/Cargo.lock
-	@for target in $(or $(ARGS),$(FUZZ_TARGETS)); do \
+	@failed=; for target in $(or $(ARGS),$(FUZZ_TARGETS)); do \
 	  mkdir -p fuzz/corpus/$$target; \
 	  $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10; \
-	done
+	    -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 || failed="$$failed $$target"; \
+	done; if [ -n "$$failed" ]; then echo "found something:$$failed" >&2; exit 1; fi
 
 CHART_TOOLS := $(CURDIR)/target/chart
 # The versions of Helm that the chart is tested with; 4 has to be one of them.

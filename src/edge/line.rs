@@ -221,12 +221,15 @@ pub(super) mod properties {
             lines.extend(std::iter::from_fn(|| cutter.next()));
             assert!(cutter.buffer.len() <= LONGEST_LINE, "{} bytes are held", cutter.buffer.len());
         }
-        assert_eq!(lines, said_simply(&pieces.concat()));
+        let whole = pieces.concat();
+        // More than that in one line is given up, sooner or later with the pieces.
+        if whole.len() <= LONGEST_DROPPED {
+            assert_eq!(lines, said_simply(&whole));
+        }
         lines
     }
 
     fn said_simply(bytes: &[u8]) -> Vec<Line> {
-        assert!(bytes.len() <= LONGEST_DROPPED, "more is given up");
         let line = |line: &[u8]| match line.strip_suffix(b"\n") {
             _ if line.len() > LONGEST_LINE => Some(Line::TooLong),
             Some(line) => {

@@ -31,7 +31,7 @@ fn a_data_connection_that_cannot_be_accepted_costs_a_reply_and_nothing_else() {
     gateway.wait_for_log("cannot accept a data connection");
     raw.expect("STOR x", 425);
     drop(data);
-    // Nor is one accepted that has waited since before PASV.
+    // PASV looks for those that are there already, and fails no more than they do.
     let early = raw.open_data(address);
     for _ in 0..2 {
         raw.expect("PASV", 227);

@@ -110,6 +110,24 @@ fn saying_user_again_gives_no_more_time() {
 }
 
 #[test]
+fn lines_without_a_pause_give_no_more_time() {
+    let gateway = Setup::default().ftp("login_timeout = \"1s\"").start();
+    for line in ["USER demo\r\n", "NOOP\r\n"] {
+        let mut raw = gateway.connect();
+        let mut sender = raw.sender();
+        let begun = Instant::now();
+        let many = line.repeat(100);
+        let sending = std::thread::spawn(move || {
+            while sender.write_all(many.as_bytes()).is_ok() && begun.elapsed() < Duration::from_secs(20) {}
+        });
+        while raw.reply().code != 421 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{line}");
+        }
+        sending.join().expect("no panic");
+    }
+}
+
+#[test]
 fn a_line_that_drips_gives_no_more_time() {
     let gateway = Setup::default().ftp("login_timeout = \"1s\"").start();
     let mut raw = gateway.connect();

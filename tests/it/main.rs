@@ -20,6 +20,7 @@ mod failure;
 mod garbage;
 mod hanging_store;
 mod haproxy;
+mod ipv6;
 mod killed;
 mod left_over;
 mod listing;

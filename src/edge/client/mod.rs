@@ -123,6 +123,10 @@ impl Client {
                 () = shutdown.draining() => return Ok(Err(Reply::new(421, "Shutting down"))),
                 // Before the next line, so that no transfer takes what has expired while a command ran.
                 () = sleep_until(expiry.unwrap_or(deadline)), if expiry.is_some() => self.route = None,
+                // Before the next line, or who always has one would never have to log in.
+                () = sleep_until(deadline), if self.login != Login::Done => {
+                    return Ok(Err(Reply::new(421, "Timeout, closing")));
+                }
                 line = self.lines.next() => return Ok(Ok(line?)),
                 () = sleep_until(deadline) => return Ok(Err(Reply::new(421, "Timeout, closing"))),
             }
