@@ -120,8 +120,15 @@ impl App {
             }
         }
         let addresses = [&config.ftp.listen[..], &config.ftp.implicit_tls_listen].concat();
-        let passive = PassivePool::bind(&config.ftp, &addresses, &workers, &metrics, &shutdown)
-            .context("cannot listen on any port of ftp.passive_ports")?;
+        let passive = PassivePool::bind(
+            &config.ftp,
+            config.cluster.as_ref(),
+            &addresses,
+            &workers,
+            &metrics,
+            &shutdown,
+        )
+        .context("cannot listen on any port of ftp.passive_ports")?;
 
         let health = Health::watch(&stores, &shutdown);
         announce("http", &web);
@@ -135,6 +142,22 @@ impl App {
         });
         for store in stores.iter() {
             shutdown.spawn_service("janitor", Arc::clone(store).look_after(Arc::clone(&metrics)));
+        }
+        if let Some(cluster) = config.cluster {
+            let listener =
+                net::bind(cluster.listen).with_context(|| format!("cannot listen on {}", cluster.listen))?;
+            announce("cluster", &listener);
+            let (ordinal, ports) = (cluster.ordinal, cluster.slices.of(cluster.ordinal));
+            tracing::info!(
+                ordinal,
+                first = ports.start(),
+                last = ports.end(),
+                "passive ports of this replica"
+            );
+            let (pool, metrics) = (Arc::clone(&passive), Arc::clone(&metrics));
+            let serving = edge::serve_peers(listener, pool, cluster, metrics, shutdown.clone());
+            shutdown.spawn_service("cluster listener", serving);
+            shutdown.spawn(edge::linger(shutdown.clone(), config.ftp.drain_timeout));
         }
         let drain_timeout = config.ftp.drain_timeout;
         let front = Front::new(auth, stores, metrics, shutdown.clone()).context("cannot use loopback")?;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod certificate;
+mod cluster;
 mod environment;
 mod error;
 mod file;
@@ -29,6 +30,7 @@ use toml::Table;
 
 pub use auth::AuthConfig;
 pub use certificate::{CertificateName, CertificateNames};
+pub use cluster::{ClusterConfig, Peer, Slices};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
@@ -54,6 +56,8 @@ use users::Offered;
 pub struct Config {
     /// `[ftp]`.
     pub ftp: FtpConfig,
+    /// `[cluster]`; none when this is the only replica.
+    pub cluster: Option<ClusterConfig>,
     /// `[http]`.
     pub http: HttpConfig,
     /// `[log]`.
@@ -84,6 +88,7 @@ impl Config {
 
     fn read_sections(mut root: Section<'_>, report: &Report) -> Self {
         let ftp = FtpConfig::read(root.section("ftp"));
+        let cluster = ClusterConfig::read(root.section("cluster"), &ftp.passive_ports);
         let http = HttpConfig::read(root.section("http"));
         let log = LogConfig::read(root.section("log"));
         let transfer = TransferConfig::read(root.section("transfer"));
@@ -93,7 +98,7 @@ impl Config {
         let offered = Offered { stores: &stores.names, client_ca };
         let users = users::read(root.sections("users"), auth.users_file.as_deref(), offered, report);
         root.finish();
-        Self { ftp, http, log, transfer, stores: stores.read, auth, users }
+        Self { ftp, cluster, http, log, transfer, stores: stores.read, auth, users }
     }
 
     /// What is valid but deserves a second look, one line each, without secrets.
@@ -155,6 +160,7 @@ mod tests {
         assert_eq!(config.ftp.data_timeout, Duration::from_mins(2));
         assert_eq!(config.ftp.drain_timeout, Duration::from_mins(5));
         assert_eq!((config.ftp.max_connections, config.ftp.max_connections_per_ip), (10_000, 100));
+        assert!(config.cluster.is_none());
         assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.log, LogConfig { format: LogFormat::Text, level: LogLevel::Info });
         assert_eq!((config.transfer.memory, config.transfer.part_size), (256 << 20, 8 << 20));

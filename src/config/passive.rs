@@ -100,7 +100,7 @@ impl PassiveHostOverride {
 }
 
 /// A name of dot-separated labels whose last one is not a number, which would be a mistyped address.
-fn is_dns_name(text: &str) -> bool {
+pub(super) fn is_dns_name(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())

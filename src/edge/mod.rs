@@ -13,13 +13,14 @@ mod listener;
 mod pace;
 mod presence;
 mod proxy;
+mod seldom;
 mod shared;
 mod socket;
 mod tcp;
 mod telnet;
 mod verb;
 
-pub(crate) use data::PassivePool;
+pub(crate) use data::{PassivePool, linger, serve_peers};
 pub(crate) use entrance::Entrance;
 pub(crate) use listener::serve;
 pub(crate) use shared::Edge;

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use proxy_header::{ParseConfig, ProxyHeader};
@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::seldom::Seldom;
 use crate::metrics::{Metrics, Rejection};
 use crate::net::{Ends, canonical};
 
@@ -27,12 +28,10 @@ const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 const BEFORE_ADDRESSES: usize = 16;
 /// How version 1 begins. It ends with its line.
 const TEXT: &[u8] = b"PROXY ";
-/// A balancer that is not set up for it fails on every connection, and its health checks never end.
-const TELL_AGAIN: Duration = Duration::from_mins(1);
 
 /// Why a connection is closed before anything is said on it.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("it comes from outside ftp.proxy_trusted")]
     Untrusted,
     #[error("it begins with no valid PROXY header")]
@@ -50,15 +49,8 @@ enum Refusal {
 pub(super) struct Proxies {
     trusted: Vec<IpNet>,
     metrics: Arc<Metrics>,
-    told: Mutex<Told>,
-}
-
-/// What operators have been told of refused connections.
-#[derive(Debug, Default)]
-struct Told {
-    last: Option<Instant>,
-    /// How many there were since then.
-    since: u64,
+    /// A balancer that is not set up for it fails on every connection, and its health checks never end.
+    told: Seldom,
 }
 
 /// Whom a balancer has connected for.
@@ -70,7 +62,7 @@ struct Stated {
 
 impl Proxies {
     pub(super) fn new(trusted: Vec<IpNet>, metrics: Arc<Metrics>) -> Self {
-        Self { trusted, metrics, told: Mutex::default() }
+        Self { trusted, metrics, told: Seldom::default() }
     }
 
     /// Whether `peer` may send a header. If not, its connection is counted and logged as refused, and is to be closed.
@@ -100,21 +92,15 @@ impl Proxies {
             // Many health checks connect and say nothing.
             Refusal::Gone(_) => return,
         }
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last.is_some_and(|last| last.elapsed() < TELL_AGAIN) {
-            told.since += 1;
-            return;
+        if let Some(others) = self.told.tell() {
+            tracing::warn!(%peer, %refusal, others, "connection refused, look at ftp.proxy_protocol");
         }
-        let others = told.since;
-        *told = Told { last: Some(Instant::now()), since: 0 };
-        drop(told);
-        tracing::warn!(%peer, %refusal, others, "connection refused, look at ftp.proxy_protocol");
     }
 }
 
 async fn read(stream: &mut TcpStream, peer: SocketAddr) -> Result<Ends, Refusal> {
     let own = Ends::direct(peer, canonical(stream.local_addr()?));
-    Ok(match take(stream).await? {
+    Ok(match parse(&take(stream).await?)? {
         Some(Stated { client, dialled }) => {
             tracing::debug!(%peer, %client, %dialled, "a balancer has connected for a client");
             Ends { client, dialled, ..own }
@@ -124,8 +110,8 @@ async fn read(stream: &mut TcpStream, peer: SocketAddr) -> Result<Ends, Refusal>
     })
 }
 
-/// Takes the header from `stream`, however many pieces it comes in, and nothing else.
-async fn take(stream: &mut TcpStream) -> Result<Option<Stated>, Refusal> {
+/// Takes a header from `stream`, however many pieces it comes in, and nothing else. The caller bounds the wait.
+pub(super) async fn take(stream: &mut TcpStream) -> Result<Vec<u8>, Refusal> {
     let mut buffer = vec![0; LONGEST];
     let mut filled = 0;
     loop {
@@ -140,7 +126,8 @@ async fn take(stream: &mut TcpStream) -> Result<Option<Stated>, Refusal> {
         stream.read_exact(&mut buffer[filled..taken]).await?;
         filled = taken;
         if end == Some(filled) {
-            return parse(&buffer[..filled]);
+            buffer.truncate(filled);
+            return Ok(buffer);
         }
     }
 }
@@ -241,7 +228,8 @@ mod tests {
                 }
                 client.shutdown().await.expect("a live socket");
             };
-            let (stated, ()) = tokio::join!(take(&mut stream), sending);
+            let (taken, ()) = tokio::join!(take(&mut stream), sending);
+            let stated = taken.and_then(|header| parse(&header));
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.expect("an orderly end");
             (stated, rest)

@@ -54,6 +54,28 @@ pub enum Rejection {
     UntrustedProxy,
     /// A connection that does not begin with a valid PROXY header where one is required.
     ProxyHeader,
+    /// A connection to `cluster.listen` of somebody who does not prove to be a replica.
+    NoReplica,
+}
+
+/// What became of a data connection that was handed on to another replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarded {
+    /// The replica ended it in order, and everything is with the client.
+    Ok,
+    /// The client or the replica broke it, or the client took nothing for `ftp.data_timeout`.
+    Lost,
+    /// The replica was not reached.
+    Unreachable,
+}
+
+/// Whom forwarded bytes go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toward {
+    /// The replica that owns the port.
+    Owner,
+    /// The client.
+    Client,
 }
 
 /// How a control connection is encrypted.
@@ -168,12 +190,13 @@ impl LoginResult {
 }
 
 impl Rejection {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::MaxConnections,
         Self::MaxConnectionsPerIp,
         Self::UnexpectedData,
         Self::UntrustedProxy,
         Self::ProxyHeader,
+        Self::NoReplica,
     ];
 
     pub(super) const fn label(self) -> &'static str {
@@ -183,6 +206,30 @@ impl Rejection {
             Self::UnexpectedData => "unexpected_data_connection",
             Self::UntrustedProxy => "untrusted_proxy",
             Self::ProxyHeader => "proxy_header",
+            Self::NoReplica => "no_replica",
+        }
+    }
+}
+
+impl Forwarded {
+    pub(super) const ALL: [Self; 3] = [Self::Ok, Self::Lost, Self::Unreachable];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Lost => "lost",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+impl Toward {
+    pub(super) const ALL: [Self; 2] = [Self::Owner, Self::Client];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Client => "client",
         }
     }
 }

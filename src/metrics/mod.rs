@@ -3,6 +3,7 @@
 //! Label values are bounded: verbs come from the verb table, stores and certificates from the configuration, the
 //! rest from the enums here. Counters exist from the start, so that a rate over one never misses its first event.
 
+mod forwarded;
 mod labels;
 mod session;
 
@@ -15,8 +16,8 @@ use prometheus::{
 };
 
 pub use labels::{
-    Cleaned, Direction, HandshakeResult, LoginResult, Rejection, SessionTls, StoreOperation, StoreOutcome,
-    TlsConnection, TransferResult,
+    Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, SessionTls, StoreOperation,
+    StoreOutcome, TlsConnection, Toward, TransferResult,
 };
 pub use session::CountedSession;
 
@@ -50,6 +51,9 @@ pub struct Metrics {
     buffer_limit_bytes: IntGauge,
     passive_ports: IntGauge,
     passive_ports_waiting: IntGauge,
+    forwarded_connections: IntGauge,
+    forwarded_connections_total: IntCounterVec,
+    forwarded_bytes: IntCounterVec,
     connections_rejected: IntCounterVec,
     commands: IntCounterVec,
     command_seconds: HistogramVec,
@@ -132,6 +136,20 @@ impl Metrics {
                 "bucketport_passive_ports_waiting",
                 "Sessions that wait for a passive data connection now.",
             ),
+            forwarded_connections: table.gauge(
+                "bucketport_forwarded_connections",
+                "Data connections of other replicas that are handed on now.",
+            ),
+            forwarded_connections_total: table.counters(
+                "bucketport_forwarded_connections_total",
+                "Data connections of other replicas that were handed on, or were to be.",
+                &["result"],
+            ),
+            forwarded_bytes: table.counters(
+                "bucketport_forwarded_bytes_total",
+                "Bytes of data connections that were handed on.",
+                &["to"],
+            ),
             connections_rejected: table.counters(
                 "bucketport_connections_rejected_total",
                 "Connections turned away.",
@@ -170,6 +188,7 @@ impl Metrics {
         for reason in Rejection::ALL {
             self.connections_rejected.with_label_values(&[reason.label()]);
         }
+        self.start_forwarded_at_zero();
         for direction in Direction::ALL {
             self.transfers_active.with_label_values(&[direction.label()]);
             self.transfer_seconds.with_label_values(&[direction.label()]);

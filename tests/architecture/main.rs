@@ -40,7 +40,7 @@ const NARROWER: &[(&str, &[&str])] = &[
 /// Crates, and parts of crates, that only these modules may name, so that one module can follow or replace them. No
 /// owner: not used yet.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["digest", "storage"]),
+    ("aws_lc_rs", &["digest", "edge", "storage"]),
     ("axum", &["http"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),

@@ -38,7 +38,8 @@ impl OpenData for Opener {
         let Self { route, tls, terms, opened } = *self;
         let deadline = OPEN_DEADLINE.min(terms.data_timeout);
         let stream = terms.abort.unless_requested(route.connected(deadline)).await?;
-        net::watch(&stream, terms.data_timeout.saturating_add(VANISHED_AFTER)).map_err(DataError::Lost)?;
+        net::watch(stream.tcp(), terms.data_timeout.saturating_add(VANISHED_AFTER))
+            .map_err(DataError::Lost)?;
         // The receiver is gone only if the session is, which the first read or write will notice.
         let _ = opened.send(());
         let wire = match tls {

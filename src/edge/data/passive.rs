@@ -1,6 +1,9 @@
 //! The passive port pool. The whole range is bound once and shared: a waiting session is found by port and client
 //! address, so N ports serve N waiting data connections for each client address.
 //!
+//! In a cluster only the ports of this replica's slice are given to sessions. Those of the others are listened on as well, and
+//! what connects to them is handed on.
+//!
 //! Each port is accepted on by one of the threads that sessions run on, and a session takes a port of its own thread
 //! where it can: then no other thread has to be woken for its data connection.
 
@@ -16,8 +19,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep};
 
+use super::hop::{Forwarder, Reached};
 use super::host::Hosts;
-use crate::config::{FtpConfig, PeerCheck};
+use super::transport::Transport;
+use crate::config::{ClusterConfig, FtpConfig, PeerCheck};
 use crate::edge::proxy::Proxies;
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
@@ -30,10 +35,12 @@ const MOST_EARLY: usize = 1024;
 /// The pool.
 #[derive(Debug)]
 pub(crate) struct PassivePool {
-    /// The ports of each thread.
+    /// The ports of each thread, without those of other replicas.
     ports: Vec<Vec<u16>>,
     hosts: Hosts,
     check: PeerCheck,
+    /// None where this is the only replica.
+    forwarder: Option<Arc<Forwarder>>,
     /// None where connections begin without a PROXY header.
     proxies: Option<Arc<Proxies>>,
     /// How many more connections may be on their way to the end of their PROXY header.
@@ -54,28 +61,39 @@ type Key = (u16, Option<IpAddr>);
 #[derive(Debug)]
 struct Waiter {
     since: Instant,
-    connection: oneshot::Sender<TcpStream>,
+    connection: oneshot::Sender<Transport>,
 }
 
 /// A connection to one of the ports, and since when it is known.
 #[derive(Debug)]
-struct Arrived {
+struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     at: Instant,
 }
 
-impl Arrived {
+impl Accepted {
     fn now(stream: TcpStream, peer: SocketAddr) -> Self {
         Self { stream, peer: net::canonical(peer), at: Instant::now() }
     }
 }
 
+/// What has come to a port of ours, here or at another replica.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) stream: Transport,
+    pub(super) client: SocketAddr,
+    /// Since when it is known.
+    pub(super) at: Instant,
+}
+
 impl PassivePool {
-    /// Binds the range on each address that control connections are accepted on, and accepts on the threads of
-    /// `workers` until the process stops. Ports that are taken are left out; fails if none is left.
+    /// Binds the range on each address that control connections are accepted on, and accepts until the process stops: on the
+    /// threads of `workers`, on the process's own runtime where a port is another replica's. Ports that are taken are left
+    /// out; fails if none of our own is left.
     pub(crate) fn bind(
         config: &FtpConfig,
+        cluster: Option<&ClusterConfig>,
         listeners: &[SocketAddr],
         workers: &Workers,
         metrics: &Arc<Metrics>,
@@ -84,12 +102,17 @@ impl PassivePool {
         let mut addresses: Vec<IpAddr> = listeners.iter().map(SocketAddr::ip).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        let mut bound = Vec::new();
+        let forwarder = cluster.map(|cluster| Forwarder::new(cluster, config, metrics, shutdown));
+        let is_foreign = |port| forwarder.as_ref().is_some_and(|forwarder| forwarder.is_foreign(port));
+        let (mut bound, mut foreign) = (Vec::new(), Vec::new());
         let mut last_error = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for port in config.passive_ports.range() {
             let listeners: io::Result<Vec<_>> =
                 addresses.iter().map(|&address| net::bind((address, port).into())).collect();
             match listeners {
+                Ok(listeners) if is_foreign(port) => {
+                    foreign.extend(listeners.into_iter().map(|each| (port, each)));
+                }
                 Ok(listeners) => bound.push((port, listeners)),
                 Err(error) => {
                     tracing::warn!(port, %error, "passive port left out");
@@ -117,6 +140,7 @@ impl PassivePool {
             ports,
             hosts: Hosts::new(config, shutdown),
             check: config.data_peer_check,
+            forwarder: forwarder.map(Arc::new),
             proxies: proxies.map(Arc::new),
             arriving: Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS))),
             patience: config.data_timeout,
@@ -132,6 +156,10 @@ impl PassivePool {
                     shutdown.spawn_service_on("passive port", accepting, workers.handle(worker));
                 }
             }
+        }
+        for (port, listener) in foreign {
+            let accepting = Arc::clone(&pool).accept(port, Arc::new(listener));
+            shutdown.spawn_service("passive port of another replica", accepting);
         }
         Ok(pool)
     }
@@ -158,8 +186,8 @@ impl PassivePool {
         let early = self.early(port);
         waiting.insert(key, Waiter { since: Instant::now(), connection: sender });
         drop(waiting);
-        for arrived in early {
-            self.arrived(port, arrived);
+        for accepted in early {
+            self.accepted(port, accepted);
         }
         let counted = self.metrics.passive_waiting();
         let foreign = !self.ports[worker].contains(&port);
@@ -180,7 +208,7 @@ impl PassivePool {
                 // Draining sessions may still hold a slot for a transfer that has begun; the listeners end with them.
             };
             match accepted {
-                Ok((stream, peer)) => self.arrived(port, Arrived::now(stream, peer)),
+                Ok((stream, peer)) => self.accepted(port, Accepted::now(stream, peer)),
                 Err(error) => {
                     tracing::warn!(port, %error, "cannot accept a data connection");
                     sleep(net::ACCEPT_PAUSE).await;
@@ -191,19 +219,19 @@ impl PassivePool {
 
     /// What has connected to `port` and is not accepted yet. It is woken on the calling thread, whoever it turns out to be for:
     /// mostly it is nobody's and closed at once.
-    fn early(&self, port: u16) -> Vec<Arrived> {
+    fn early(&self, port: u16) -> Vec<Accepted> {
         let accepted = |listener: &Arc<TcpListener>| {
             let (socket, address) = SockRef::from(&**listener).accept().ok()?;
             socket.set_nonblocking(true).ok()?;
-            Some(Arrived::now(TcpStream::from_std(socket.into()).ok()?, address.as_socket()?))
+            Some(Accepted::now(TcpStream::from_std(socket.into()).ok()?, address.as_socket()?))
         };
         let of = |listener| std::iter::from_fn(move || accepted(listener)).take(MOST_EARLY);
         self.listeners[&port].iter().flat_map(of).collect()
     }
 
-    fn arrived(self: &Arc<Self>, port: u16, mut arrived: Arrived) {
-        let Some(proxies) = self.proxies.clone() else { return self.hand_over(port, arrived) };
-        if !proxies.trusts(arrived.peer) {
+    fn accepted(self: &Arc<Self>, port: u16, mut accepted: Accepted) {
+        let Some(proxies) = self.proxies.clone() else { return self.pass_on(port, accepted, None) };
+        if !proxies.trusts(accepted.peer) {
             return;
         }
         let Ok(place) = Arc::clone(&self.arriving).try_acquire_owned() else {
@@ -215,19 +243,31 @@ impl PassivePool {
             let ends = tokio::select! {
                 biased;
                 () = stage.stopping() => return,
-                ends = proxies.ends(&mut arrived.stream, arrived.peer) => ends,
+                ends = proxies.ends(&mut accepted.stream, accepted.peer) => ends,
             };
             if let Some(ends) = ends {
-                pool.hand_over(port, Arrived { peer: ends.client, ..arrived });
+                pool.pass_on(port, Accepted { peer: ends.client, ..accepted }, Some(ends.dialled));
             }
         };
         // On the thread that has accepted it: mostly that of this port, which sessions have chosen it for.
         self.shutdown.spawn_on(arriving, &Handle::current());
     }
 
-    fn hand_over(&self, port: u16, Arrived { stream, peer, at }: Arrived) {
+    /// To the session that waits for it, or to the replica that owns the port. The client has dialled the connection's own
+    /// address unless a balancer has said another.
+    fn pass_on(&self, port: u16, Accepted { stream, peer, at }: Accepted, dialled: Option<SocketAddr>) {
+        let Some(forwarder) = self.forwarder.as_ref().filter(|forwarder| forwarder.is_foreign(port)) else {
+            return self.hand_over(port, Arrived { stream: Transport::Own(stream), client: peer, at });
+        };
+        let Some(dialled) = dialled.or_else(|| stream.local_addr().ok()) else { return };
+        let dialled = SocketAddr::new(dialled.ip().to_canonical(), port);
+        forwarder.hand_on(Reached { stream, client: peer, dialled, at });
+    }
+
+    /// To the session that waits for `port` and this client, if there is one.
+    pub(super) fn hand_over(&self, port: u16, Arrived { stream, client, at }: Arrived) {
         let address = match self.check {
-            PeerCheck::Strict => Some(peer.ip()),
+            PeerCheck::Strict => Some(client.ip()),
             PeerCheck::Off => None,
         };
         let key = (port, address);
@@ -237,7 +277,7 @@ impl PassivePool {
         drop(waiting);
         if waiter.is_none_or(|waiter| waiter.connection.send(stream).is_err()) {
             self.metrics.rejected(Rejection::UnexpectedData);
-            tracing::debug!(port, %peer, "nobody waits for this data connection");
+            tracing::debug!(port, %client, "nobody waits for this data connection");
         }
     }
 
@@ -254,7 +294,7 @@ pub(in crate::edge) struct Slot {
     key: Key,
     /// The port is accepted on by another thread.
     foreign: bool,
-    connection: oneshot::Receiver<TcpStream>,
+    connection: oneshot::Receiver<Transport>,
     expires: Instant,
     _counted: Counted,
 }
@@ -270,9 +310,12 @@ impl Slot {
     }
 
     /// The client's connection on the calling thread, once it is there. The slot's owner bounds the wait.
-    pub(super) async fn connected(&mut self) -> Option<TcpStream> {
+    pub(super) async fn connected(&mut self) -> Option<Transport> {
         let stream = (&mut self.connection).await.ok()?;
-        if self.foreign { net::rehome(stream).ok() } else { Some(stream) }
+        match stream {
+            Transport::Own(_) if !self.foreign => Some(stream),
+            Transport::Own(_) | Transport::Handed(_) => stream.rehome().ok(),
+        }
     }
 }
 
@@ -297,18 +340,24 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
 
-    /// The client of a transfer that was refused has closed its connection; the next transfer must not take it for its own.
-    #[tokio::test]
-    async fn what_was_there_before_is_nobodys() {
+    /// A pool of one port.
+    fn pool(workers: &Workers, shutdown: &Shutdown) -> (Arc<PassivePool>, SocketAddr) {
         let any = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = any.local_addr().expect("bound").port();
         drop(any);
         let text = format!("[ftp]\npassive_ports = \"{port}\"\n[stores.only]\nurl = \"memory:///\"\n");
         let config = Config::parse(&text, &Environment::new()).expect("a valid configuration").ftp;
-        let (workers, shutdown) = (Workers::start().expect("threads"), Shutdown::new(Handle::current()));
         let metrics = Arc::new(Metrics::new(["only"], []));
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let pool = PassivePool::bind(&config, &[address], &workers, &metrics, &shutdown).expect("free");
+        let pool = PassivePool::bind(&config, None, &[address], workers, &metrics, shutdown).expect("free");
+        (pool, address)
+    }
+
+    /// The client of a transfer that was refused has closed its connection; the next transfer must not take it for its own.
+    #[tokio::test]
+    async fn what_was_there_before_is_nobodys() {
+        let (workers, shutdown) = (Workers::start().expect("threads"), Shutdown::new(Handle::current()));
+        let (pool, address) = pool(&workers, &shutdown);
         // The thread that accepts has something else to do meanwhile.
         let (go_on, wait) = mpsc::channel::<()>();
         workers.handle(0).spawn(async move { wait.recv() });
@@ -318,7 +367,29 @@ mod tests {
         drop(go_on);
         let fresh = TcpStream::connect(address).await.expect("it listens");
         let taken = slot.connected().await.expect("it is there");
-        assert_eq!(taken.peer_addr().expect("open"), fresh.local_addr().expect("open"));
+        assert_eq!(taken.tcp().peer_addr().expect("open"), fresh.local_addr().expect("open"));
+        shutdown.stop_now();
+    }
+
+    /// It reached another replica before the PASV, and this one after it.
+    #[tokio::test]
+    async fn what_was_elsewhere_before_is_nobodys() {
+        let (workers, shutdown) = (Workers::start().expect("threads"), Shutdown::new(Handle::current()));
+        let (pool, address) = pool(&workers, &shutdown);
+        let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let connect =
+            async || TcpStream::connect(elsewhere.local_addr().expect("bound")).await.expect("it listens");
+        let arrive = |stream, at| {
+            let stream = Transport::Own(stream);
+            pool.hand_over(address.port(), Arrived { stream, client: address, at });
+        };
+        let (stale, fresh, before) = (connect().await, connect().await, Instant::now());
+        let mut slot = pool.wait_for(address.ip(), 0).expect("the port is free");
+        let expected = fresh.local_addr().expect("open");
+        arrive(stale, before);
+        arrive(fresh, Instant::now());
+        let taken = slot.connected().await.expect("it is there");
+        assert_eq!(taken.tcp().local_addr().expect("open"), expected);
         shutdown.stop_now();
     }
 }

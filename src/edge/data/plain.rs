@@ -1,5 +1,6 @@
 //! A data connection: moving its bytes with a deadline, and judging how it ends.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ const GRACE_SHARE: u32 = 20;
 const SHORTEST_GRACE: Duration = Duration::from_millis(20);
 /// Ends that were sent together arrive together, unless one is lost and sent again.
 const LONGEST_GRACE: Duration = Duration::from_millis(250);
+
+/// How long what is left in the buffers of a replica that hands the connection on may take to a slow client. That replica ends
+/// the connection when the client takes nothing.
+const DELIVERY: Duration = Duration::from_hours(1);
 
 /// A data connection, in the clear or encrypted.
 #[derive(Debug)]
@@ -62,6 +67,13 @@ impl PlainData {
         }
     }
 
+    /// Both ends of a connection on which the client has declared its own.
+    async fn end(&mut self) -> io::Result<()> {
+        self.wire.end().await?;
+        // Closed with something unread, it would be reset, and our end could be lost.
+        self.wire.deliver().await
+    }
+
     fn is_announced_size(&self) -> bool {
         self.terms.announced == Some(self.terms.moved.load(Ordering::Relaxed))
     }
@@ -88,7 +100,7 @@ impl DataConnection for PlainData {
             }
             Ok(Ok(Arrived::DeclaredEnd)) => {
                 // Some clients wait for ours before they look at the reply. One that does not has sent everything.
-                let _ = timeout(data_timeout, self.wire.end()).await;
+                let _ = timeout(data_timeout, self.end()).await;
                 Ok(0)
             }
             // Some stacks end every connection so.
@@ -117,7 +129,9 @@ impl DataConnection for PlainData {
     async fn finish(mut self: Box<Self>) -> Result<(), DataError> {
         let data_timeout = self.terms.data_timeout;
         let ended = timeout(data_timeout, self.wire.end()).await;
-        ended.map_err(|_| DataError::Stalled(data_timeout))?.map_err(DataError::Lost)
+        ended.map_err(|_| DataError::Stalled(data_timeout))?.map_err(DataError::Lost)?;
+        let delivered = timeout(DELIVERY, self.wire.deliver()).await;
+        delivered.map_err(|_| DataError::Stalled(DELIVERY))?.map_err(DataError::Lost)
     }
 
     fn reset(self: Box<Self>) {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::active::Target;
 use super::passive::Slot;
+use super::transport::Transport;
 use crate::data::DataError;
 
 /// How the next data connection comes about.
@@ -29,7 +29,7 @@ impl Route {
     }
 
     /// The connection, within `limit`.
-    pub(super) async fn connected(self, limit: Duration) -> Result<TcpStream, DataError> {
+    pub(super) async fn connected(self, limit: Duration) -> Result<Transport, DataError> {
         let reason = match self {
             Self::Passive(mut slot) => match timeout(limit, slot.connected()).await {
                 Ok(Some(stream)) => return Ok(stream),
@@ -37,7 +37,7 @@ impl Route {
                 Err(_) => "the client did not connect",
             },
             Self::Active(target) => match timeout(limit, target.connect()).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok(Transport::Own(stream)),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, ?target, "no active data connection");
                     "the client does not accept it"

@@ -1,12 +1,10 @@
 //! What a data connection runs over: TCP in the clear, or TLS.
 
 use std::io;
-use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 
+use super::transport::Transport;
 use crate::data::DataError;
 use crate::tls::{self, DataTlsError, Way};
 
@@ -21,9 +19,9 @@ const SENT_AHEAD: usize = 32 * 1024;
 #[derive(Debug)]
 pub(super) enum Wire {
     /// Nothing but TCP.
-    Clear(TcpStream),
+    Clear(Transport),
     /// TLS of this session, which is told once of an end that was not declared.
-    Secure(Box<tls::Stream<BufReader<TcpStream>>>, Option<tls::Session>),
+    Secure(Box<tls::Stream<BufReader<Transport>>>, Option<tls::Session>),
 }
 
 /// What a read has come to.
@@ -39,9 +37,9 @@ pub(super) enum Arrived {
 
 impl Wire {
     /// The handshake of `tls` on `stream`. The caller bounds the wait.
-    pub(super) async fn secure(stream: TcpStream, tls: tls::Session, way: Way) -> Result<Self, DataError> {
+    pub(super) async fn secure(stream: Transport, tls: tls::Session, way: Way) -> Result<Self, DataError> {
         // The parts of a handshake answer each other.
-        stream.set_nodelay(true).map_err(DataError::Lost)?;
+        stream.tcp().set_nodelay(true).map_err(DataError::Lost)?;
         let read_ahead = match way {
             Way::Upload => READ_AHEAD,
             // A client says little more than its handshake.
@@ -98,7 +96,7 @@ impl Wire {
 
     /// What is written next does not wait for the acknowledgement of what was written before.
     pub(super) fn set_nodelay(&self) -> io::Result<()> {
-        self.tcp().set_nodelay(true)
+        self.transport().tcp().set_nodelay(true)
     }
 
     /// Tells the client that this is the end of what it is sent.
@@ -110,15 +108,21 @@ impl Wire {
         }
     }
 
-    /// Closes the connection so that the client cannot take what it got for the whole.
-    pub(super) fn reset(self) {
-        // Without lingering the close is a reset, which no client takes for the end of a file.
-        if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "cannot reset a data connection");
+    /// Waits, after the end, until the client's kernel can have everything without our doing. It takes as long as the client
+    /// where another replica hands the connection on, and else no time.
+    pub(super) async fn deliver(&mut self) -> io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.deliver().await,
+            Self::Secure(stream, _) => stream.get_mut().0.get_mut().deliver().await,
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    /// Closes the connection so that the client cannot take what it got for the whole.
+    pub(super) fn reset(self) {
+        self.transport().reset();
+    }
+
+    fn transport(&self) -> &Transport {
         match self {
             Self::Clear(stream) => stream,
             Self::Secure(stream, _) => stream.get_ref().0.get_ref(),

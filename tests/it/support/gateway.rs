@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -43,7 +43,9 @@ pub(crate) fn passive_ports(count: u16) -> String {
 
 /// How a gateway is to be configured.
 pub(crate) struct Setup {
+    host: IpAddr,
     ports: u16,
+    range: Option<String>,
     ftp: String,
     log: String,
     transfer: String,
@@ -51,13 +53,16 @@ pub(crate) struct Setup {
     url: Option<String>,
     options: Vec<(String, String)>,
     users: String,
+    cluster: String,
     environment: Vec<(String, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            host: Ipv4Addr::LOCALHOST.into(),
             ports: 20,
+            range: None,
             ftp: String::new(),
             log: "level = \"debug\"\n".to_owned(),
             transfer: String::new(),
@@ -65,6 +70,7 @@ impl Default for Setup {
             url: None,
             options: Vec::new(),
             users: "[[users]]\nname = \"demo\"\npassword = \"secret\"\n".to_owned(),
+            cluster: String::new(),
             environment: Vec::new(),
         }
     }
@@ -74,6 +80,18 @@ impl Setup {
     /// How many passive ports there are.
     pub(crate) fn ports(mut self, count: u16) -> Self {
         self.ports = count;
+        self
+    }
+
+    /// This range of passive ports.
+    pub(crate) fn range(mut self, ports: &str) -> Self {
+        self.range = Some(ports.to_owned());
+        self
+    }
+
+    /// The address that it listens on.
+    pub(crate) fn host(mut self, address: IpAddr) -> Self {
+        self.host = address;
         self
     }
 
@@ -122,6 +140,12 @@ impl Setup {
         self
     }
 
+    /// The lines of `[cluster]`.
+    pub(crate) fn cluster(mut self, lines: &str) -> Self {
+        self.cluster = format!("[cluster]\n{lines}\n");
+        self
+    }
+
     /// An environment variable.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -141,9 +165,10 @@ impl Setup {
 
     fn text(&self, data: &Path) -> String {
         let mut text = format!(
-            "[ftp]\nlisten = [\"127.0.0.1:0\"]\npassive_ports = \"{ports}\"\n{ftp}\n[http]\nlisten = \"127.0.0.1:0\"\n\
+            "[ftp]\nlisten = [\"{host}:0\"]\npassive_ports = \"{ports}\"\n{ftp}\n[http]\nlisten = \"127.0.0.1:0\"\n\
              [log]\n{log}[transfer]\n{transfer}[stores.main]\nurl = \"{url}\"\n{store}\n",
-            ports = passive_ports(self.ports),
+            host = self.host,
+            ports = self.range.clone().unwrap_or_else(|| passive_ports(self.ports)),
             ftp = self.ftp,
             log = self.log,
             transfer = self.transfer,
@@ -156,7 +181,7 @@ impl Setup {
                 writeln!(text, "{name} = \"{value}\"").expect("writing to a string cannot fail");
             }
         }
-        text + &self.users
+        text + &self.cluster + &self.users
     }
 }
 
@@ -329,6 +354,13 @@ impl Gateway {
         kill(self.pid(), signal).expect("our own child");
     }
 
+    /// Ends it as a machine does that fails, and waits until it is gone.
+    pub(crate) fn kill(&self) {
+        // It may have ended already.
+        let _ = self.child().kill();
+        let _ = self.child().wait();
+    }
+
     /// The process.
     pub(crate) fn process_id(&self) -> u32 {
         self.id
@@ -373,9 +405,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child().kill();
-        let _ = self.child().wait();
+        self.kill();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();

@@ -1,10 +1,12 @@
 //! What the tests share: the gateway under test, a raw FTP client, real FTP clients, and an S3 server.
 
 mod clients;
+mod cluster;
 mod dialogue;
 mod gateway;
 mod hanging;
 mod killed;
+mod namespaces;
 mod place;
 mod raw;
 mod s3;
@@ -14,10 +16,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) use clients::{client, curl, lftp, python};
+pub(crate) use cluster::Cluster;
 pub(crate) use dialogue::Home;
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
 pub(crate) use killed::{Killed, killed};
+pub(crate) use namespaces::Namespace;
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, accepted, eprt_command, may_use_port_20, port_command, reset};
 pub(crate) use s3::S3Server;

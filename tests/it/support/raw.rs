@@ -48,6 +48,43 @@ impl Raw {
         Self { reader: BufReader::new(stream), source, transcript: Vec::new() }
     }
 
+    /// Connects from this address; none if that is refused.
+    #[track_caller]
+    pub(crate) fn try_connect(address: SocketAddr, source: IpAddr) -> Option<Self> {
+        match open(address, Some(source)) {
+            Ok(stream) => {
+                Some(Self { reader: BufReader::new(stream), source: Some(source), transcript: Vec::new() })
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+                None
+            }
+        }
+    }
+
+    /// The next reply; none if the gateway ends the connection, or has ended it, because it stops.
+    #[track_caller]
+    pub(crate) fn try_reply(&mut self) -> Option<Reply> {
+        match self.reader.fill_buf() {
+            Ok([]) => return None,
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+                return None;
+            }
+        }
+        Some(self.reply()).filter(|reply| reply.code != 421)
+    }
+
+    /// Sends a line and takes the reply in the same way.
+    #[track_caller]
+    pub(crate) fn try_ask(&mut self, line: &str) -> Option<Reply> {
+        self.transcript.push(format!("C {line}"));
+        // If nobody reads any more, the reply tells.
+        let _ = self.reader.get_mut().write_all(format!("{line}\r\n").as_bytes());
+        self.try_reply()
+    }
+
     /// Logs in.
     #[track_caller]
     pub(crate) fn logged_in(mut self, name: &str, password: &str) -> Self {
