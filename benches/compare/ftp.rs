@@ -1,7 +1,7 @@
 //! A minimal blocking FTP client that costs as little as possible beside the server.
 
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +17,8 @@ pub(crate) struct Client {
     buffer: Vec<u8>,
     server: &'static str,
     tls: Option<Arc<ClientConfig>>,
+    /// Where data connections go instead of where they should.
+    via: Option<IpAddr>,
 }
 
 /// A connection to a server.
@@ -108,13 +110,19 @@ impl Client {
         client
     }
 
+    /// From now on data connections go to another address.
+    pub(crate) fn via(mut self, address: IpAddr) -> Self {
+        self.via = Some(address);
+        self
+    }
+
     /// Logs in, and no more.
     pub(crate) fn connect(server: &Server) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
         let tls = server.tls.clone();
         let control = BufReader::new(Channel::new(stream, None));
-        let mut client = Self { control, buffer: Vec::new(), server: server.name, tls };
+        let mut client = Self { control, buffer: Vec::new(), server: server.name, tls, via: None };
         client.expect("220");
         if client.tls.is_some() {
             client.command("AUTH TLS", "234");
@@ -214,14 +222,9 @@ impl Client {
         };
         let numbers = reply.split_once('(').expect("227").1.split_once(')').expect("227").0;
         let numbers: Vec<u16> = numbers.split(',').map(|n| n.parse().expect("number")).collect();
-        let address = format!(
-            "{}.{}.{}.{}:{}",
-            numbers[0],
-            numbers[1],
-            numbers[2],
-            numbers[3],
-            numbers[4] * 256 + numbers[5]
-        );
+        let [a, b, c, d, high, low] = numbers[..] else { panic!("six numbers") };
+        let told = format!("{a}.{b}.{c}.{d}").parse().expect("an address");
+        let address = SocketAddr::new(self.via.unwrap_or(told), high * 256 + low);
         let data = TcpStream::connect(address).expect("data connection");
         self.command(command, "1");
         Channel::new(data, self.tls.as_ref())

@@ -42,11 +42,12 @@ pub(crate) fn local_config() -> String {
 impl Server {
     /// Our server with these stores; `FOLDER` stands for its own folder.
     pub(crate) fn bucketport(stores: &str) -> Self {
+        Self::ours(free_address(), &free_ports(), stores)
+    }
+
+    /// The same at this address, with these passive ports and whatever sections stand before its users.
+    pub(crate) fn ours(address: SocketAddr, ports: &str, stores: &str) -> Self {
         let place = Place::new();
-        let address = free_address();
-        // Two of them at once have ports of their own.
-        let first = 33_000 + 200 * STARTED.fetch_add(1, Ordering::Relaxed) % 10_000;
-        let ports = format!("{first}-{}", first + 199);
         let config = format!(
             "[ftp]\nlisten = [\"{address}\"]\npassive_ports = \"{ports}\"\nmax_connections_per_ip = 10000\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{}\n\
@@ -98,6 +99,11 @@ impl Server {
     /// The memory its processes have now, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         self.processes().status("VmRSS:")
+    }
+
+    /// The folder with its files.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.place.data()
     }
 
     fn processes(&self) -> Family {
@@ -160,6 +166,12 @@ impl Place {
 /// On a disk, as a real store would be: /tmp is memory on many machines.
 pub(crate) fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("folder")
+}
+
+/// Passive ports of its own for each that runs at the same time.
+pub(crate) fn free_ports() -> String {
+    let first = 33_000 + 200 * STARTED.fetch_add(1, Ordering::Relaxed) % 10_000;
+    format!("{first}-{}", first + 199)
 }
 
 pub(crate) fn free_address() -> SocketAddr {
