@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::entrance::Entrance;
 use super::proxy::Proxies;
+use super::seldom::Seldom;
 use super::shared::Edge;
 use super::{client, socket};
 use crate::metrics::{Rejection, SessionTls};
@@ -21,6 +22,7 @@ use crate::sessions::Place;
 /// Accepts sessions on `listener` until draining begins.
 pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, entrance: Entrance) {
     let shutdown = edge.front.shutdown.clone();
+    let told = Seldom::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -35,7 +37,9 @@ pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, entrance: Entr
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a control connection");
+                if let Some(others) = told.tell() {
+                    tracing::warn!(%error, others, "cannot accept a control connection");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

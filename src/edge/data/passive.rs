@@ -24,6 +24,7 @@ use super::host::Hosts;
 use super::transport::Transport;
 use crate::config::{ClusterConfig, FtpConfig, PeerCheck};
 use crate::edge::proxy::Proxies;
+use crate::edge::seldom::Seldom;
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
 use crate::shutdown::Shutdown;
@@ -50,6 +51,8 @@ pub(crate) struct PassivePool {
     /// What listens on each port, on the thread that accepts there.
     listeners: HashMap<u16, Vec<Arc<TcpListener>>>,
     waiting: Mutex<HashMap<Key, Waiter>>,
+    /// Without descriptors each port fails ten times a second.
+    told: Seldom,
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
 }
@@ -146,6 +149,7 @@ impl PassivePool {
             patience: config.data_timeout,
             listeners,
             waiting: Mutex::default(),
+            told: Seldom::default(),
             shutdown: shutdown.clone(),
             metrics: Arc::clone(metrics),
         });
@@ -210,7 +214,9 @@ impl PassivePool {
             match accepted {
                 Ok((stream, peer)) => self.accepted(port, Accepted::now(stream, peer)),
                 Err(error) => {
-                    tracing::warn!(port, %error, "cannot accept a data connection");
+                    if let Some(others) = self.told.tell() {
+                        tracing::warn!(port, %error, others, "cannot accept a data connection");
+                    }
                     sleep(net::ACCEPT_PAUSE).await;
                 }
             }

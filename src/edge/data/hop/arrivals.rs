@@ -69,7 +69,9 @@ pub(crate) async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a data connection from another replica");
+                if let Some(others) = arrivals.told.tell() {
+                    tracing::warn!(%error, others, "cannot accept a data connection from another replica");
+                }
                 sleep(net::ACCEPT_PAUSE).await;
                 continue;
             }
