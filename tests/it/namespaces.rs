@@ -1,19 +1,14 @@
 //! Through real routes: a client, a router that may replace addresses, and a gateway, each in a network namespace of its
 //! own. Nothing outside of them is touched. Needs root, iproute2 and nftables.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
-use std::panic::resume_unwind;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
-use nix::unistd::geteuid;
+use crate::support::{
+    Gateway, Namespace, Raw, Setup, accepted, assert_same, bytes, eprt_command, port_command,
+};
 
-use crate::support::{Gateway, Raw, Setup, accepted, assert_same, bytes, eprt_command, port_command};
-
-const CLIENT: &str = "10.0.0.2";
 /// The router's address on the client's side, and two on the gateway's.
 const BALANCER: &str = "10.0.0.1";
 const HOP: &str = "10.0.1.1";
@@ -22,50 +17,6 @@ const GATEWAY: &str = "10.0.1.2";
 const PORT: u16 = 2121;
 
 const STRANGERS: &str = "bucketport_connections_rejected_total{reason=\"unexpected_data_connection\"}";
-
-/// A network namespace; its name goes when it is dropped, and the rest with what still uses it.
-struct Namespace(String);
-
-impl Namespace {
-    fn new(role: &str) -> Result<Self, String> {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bucketport-{}-{number}-{role}", std::process::id());
-        run("ip", &["netns", "add", &name]).map(|()| Self(name))
-    }
-
-    /// Runs `act` here. Its sockets stay here, whoever uses them later, and so do the processes that it starts.
-    fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        std::thread::scope(|scope| {
-            let acting = scope.spawn(|| {
-                let namespace = File::open(format!("/run/netns/{}", self.0)).expect("it exists");
-                setns(namespace, CloneFlags::CLONE_NEWNET).expect("root may");
-                act()
-            });
-            acting.join().unwrap_or_else(|panic| resume_unwind(panic))
-        })
-    }
-
-    #[track_caller]
-    fn ip(&self, arguments: &str) {
-        let arguments: Vec<_> = ["-n", &self.0].into_iter().chain(arguments.split(' ')).collect();
-        run("ip", &arguments).expect("a namespace of our own");
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        if let Err(error) = run("ip", &["netns", "del", &self.0]) {
-            eprintln!("{error}");
-        }
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
-    let told = |error: &dyn std::fmt::Display| format!("{program} {}: {error}", arguments.join(" "));
-    let output = Command::new(program).args(arguments).output().map_err(|error| told(&error))?;
-    if output.status.success() { Ok(()) } else { Err(told(&String::from_utf8_lossy(&output.stderr))) }
-}
 
 /// Client, router and gateway, in this order on one line.
 struct Network {
@@ -77,31 +28,12 @@ struct Network {
 impl Network {
     /// A router that forwards. None, and says so, where there can be no such network.
     fn new() -> Option<Self> {
-        if !geteuid().is_root() {
-            eprintln!("skipped: network namespaces need root");
-            return None;
-        }
-        let made = run("nft", &["--version"]).and_then(|()| {
-            let [client, router, gateway] = ["client", "router", "gateway"].map(Namespace::new);
-            Ok(Self { client: client?, router: router?, gateway: gateway? })
-        });
-        let network = made.inspect_err(|error| eprintln!("skipped: no network namespaces: {error}")).ok()?;
-        let Self { client, router, gateway } = &network;
-        for (end, name) in [(client, "inner"), (gateway, "outer")] {
-            end.ip("link set lo up");
-            end.ip(&format!("link add wire type veth peer name {name} netns {}", router.0));
-            end.ip("link set wire up");
-            router.ip(&format!("link set {name} up"));
-        }
-        client.ip(&format!("address add {CLIENT}/24 dev wire"));
-        router.ip(&format!("address add {BALANCER}/24 dev inner"));
-        router.ip(&format!("address add {HOP}/24 dev outer"));
+        let [client, router, gateway] = Namespace::each(["client", "router", "gateway"])?;
+        client.link(&router, "inner", "10.0.0");
+        gateway.link(&router, "outer", "10.0.1");
         router.ip(&format!("address add {OTHER_HOP}/24 dev outer"));
-        gateway.ip(&format!("address add {GATEWAY}/24 dev wire"));
-        client.ip(&format!("route add default via {BALANCER}"));
-        gateway.ip(&format!("route add default via {HOP}"));
         router.inside(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1")).expect("root may");
-        Some(network)
+        Some(Self { client, router, gateway })
     }
 
     /// From now on the router passes what comes to its own address on to the gateway, control connections from [`HOP`]
@@ -120,7 +52,7 @@ impl Network {
                 }}
             }}"
         );
-        self.router.inside(|| run("nft", &[&rules])).expect("root may");
+        self.router.nft(&rules);
     }
 
     fn start(&self, setup: Setup) -> Gateway {
@@ -167,7 +99,7 @@ impl Network {
             down.read_exact(&mut vec![0; 300_000]).expect("the gateway sends");
             (up, down)
         });
-        self.client.ip("link set wire down");
+        self.client.ip("link set eth0 down");
     }
 
     /// Nothing is left of the clients but what they had completed.

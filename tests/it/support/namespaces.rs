@@ -18,6 +18,7 @@ impl Namespace {
             eprintln!("skipped: network namespaces need root");
             return None;
         }
+        remove_left_over();
         let made = run("nft", &["--version"]).and_then(|()| {
             let made: Result<Vec<_>, _> = roles.into_iter().map(Self::new).collect();
             Ok(made?.try_into().unwrap_or_else(|_| unreachable!("one for each")))
@@ -76,6 +77,18 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         if let Err(error) = run("ip", &["netns", "del", &self.0]) {
             eprintln!("{error}");
+        }
+    }
+}
+
+/// Removes those of test runs that were killed.
+fn remove_left_over() {
+    for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let process = name.strip_prefix("bucketport-").and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|process| !fs::exists(format!("/proc/{process}")).unwrap_or(true)) {
+            // Another test may be faster.
+            let _ = run("ip", &["netns", "del", &name]);
         }
     }
 }
