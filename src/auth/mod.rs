@@ -46,6 +46,9 @@ pub(crate) enum LoginError {
     /// The same where one was shown that names somebody else.
     #[error("the client certificate is not the user's")]
     OtherCertificate,
+    /// The same where the user's was shown, but has expired since.
+    #[error("the client certificate has expired")]
+    ExpiredCertificate,
     /// The name or the address has failed too often lately. Whether the password is right is not told.
     #[error("locked out after too many failures")]
     LockedOut,
@@ -100,6 +103,7 @@ impl Auth {
                 LoginError::BadCredentials
                 | LoginError::NoCertificate
                 | LoginError::OtherCertificate
+                | LoginError::ExpiredCertificate
                 | LoginError::Denied,
             ) => {
                 tokio::time::sleep(attempt.failed()).await;
@@ -132,8 +136,12 @@ impl Auth {
         match (account.proof.certificate(), certificate) {
             (None, _) => {}
             (Some(_), None) => return Err(LoginError::NoCertificate),
-            (Some(bound), Some(shown)) if bound.match_any(shown.names()) => {}
-            (Some(_), Some(_)) => return Err(LoginError::OtherCertificate),
+            (Some(bound), Some(shown)) if !bound.match_any(shown.names()) => {
+                return Err(LoginError::OtherCertificate);
+            }
+            // Semantics decision: it has to be valid at each login. Sessions that are logged in go on.
+            (Some(_), Some(shown)) if shown.is_expired() => return Err(LoginError::ExpiredCertificate),
+            (Some(_), Some(_)) => {}
         }
         if !account.user.allows(peer) {
             return Err(LoginError::Denied);
@@ -199,10 +207,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_bound_to_a_certificate_needs_it_beside_the_password() {
         let auth = Auth::new(&bound_users());
-        let common = |name: &str| ClientCertificate::of(vec![CertificateName::Common(name.to_owned())]);
-        let (camera, both) = (common("camera"), common("both"));
-        let dns =
-            ClientCertificate::of(vec![CertificateName::dns("x"), CertificateName::dns("camera.example")]);
+        let common = |name: &str, expires_in| {
+            ClientCertificate::of(vec![CertificateName::Common(name.to_owned())], expires_in)
+        };
+        let (camera, both) = (common("camera", 60), common("both", 60));
+        let [old_camera, old_both] = ["camera", "both"].map(|name| common(name, -1));
+        let names = ["x", "camera.example"].map(CertificateName::dns);
+        let dns = ClientCertificate::of(names.to_vec(), 60);
         for (name, password, shown, expected) in [
             ("camera", "", Some(&camera), Ok("camera")),
             ("camera", "anything", Some(&dns), Ok("camera")),
@@ -211,6 +222,10 @@ mod tests {
             ("camera", "correct", Some(&both), Err(LoginError::OtherCertificate)),
             ("both", "correct", None, Err(LoginError::NoCertificate)),
             ("both", "correct", Some(&camera), Err(LoginError::OtherCertificate)),
+            ("camera", "anything", Some(&old_camera), Err(LoginError::ExpiredCertificate)),
+            ("both", "correct", Some(&old_both), Err(LoginError::ExpiredCertificate)),
+            ("both", "correct", Some(&old_camera), Err(LoginError::OtherCertificate)),
+            ("both", "wrong", Some(&old_both), Err(LoginError::BadCredentials)),
             ("both", "wrong", Some(&both), Err(LoginError::BadCredentials)),
             ("both", "", Some(&both), Err(LoginError::BadCredentials)),
             ("both", "wrong", None, Err(LoginError::BadCredentials)),
@@ -232,14 +247,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wrong_certificate_counts_as_a_wrong_password() {
-        let auth = Auth::new(&bound_users());
-        let stranger = ClientCertificate::of(vec![CertificateName::Common("stranger".to_owned())]);
+        let common = |name: &str, expires_in| {
+            ClientCertificate::of(vec![CertificateName::Common(name.to_owned())], expires_in)
+        };
+        let (stranger, old) = (common("stranger", 60), common("both", -1));
         let mut waited = Vec::new();
         for (name, shown, peer) in [
             ("camera", None, "10.1.1.1"),
             ("both", Some(&stranger), "10.1.1.2"),
             ("nobody", None, "10.1.1.3"),
+            ("both", Some(&old), "10.1.1.4"),
         ] {
+            let auth = Auth::new(&bound_users());
             let begun = tokio::time::Instant::now();
             let peer = peer.parse().expect("an address");
             for _ in 0..10 {
@@ -247,7 +266,7 @@ mod tests {
                 assert!(!matches!(result, Ok(_) | Err(LoginError::LockedOut)), "{name}: {result:?}");
             }
             waited.push(begun.elapsed());
-            let own = ClientCertificate::of(vec![CertificateName::Common(name.to_owned())]);
+            let own = common(name, 60);
             let result = auth.login(name, "correct".into(), Some(&own), peer).await;
             assert_eq!(result.map(|user| user.name.clone()), Err(LoginError::LockedOut), "{name}");
         }

@@ -56,9 +56,10 @@ impl Authenticator for SessionAuthenticator {
             Err(error) => {
                 let (result, code, text) = match error {
                     // Told apart only in the log.
-                    LoginError::BadCredentials | LoginError::NoCertificate | LoginError::OtherCertificate => {
-                        (LoginResult::BadCredentials, 530, "Login incorrect")
-                    }
+                    LoginError::BadCredentials
+                    | LoginError::NoCertificate
+                    | LoginError::OtherCertificate
+                    | LoginError::ExpiredCertificate => (LoginResult::BadCredentials, 530, "Login incorrect"),
                     // Transient, so that devices try again.
                     LoginError::LockedOut => {
                         (LoginResult::LockedOut, 421, "Too many failed logins, try again later")

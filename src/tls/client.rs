@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::Utc;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -17,29 +18,41 @@ const MOST_LOGGED: usize = 8;
 /// The names in the certificate that a client has shown. An authority of the configuration has signed them, and a
 /// handshake carries 64 KiB of them at most.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct ClientCertificate(Vec<CertificateName>);
+pub(crate) struct ClientCertificate {
+    names: Vec<CertificateName>,
+    /// The last second in which it is valid, in seconds since 1970.
+    not_after: i64,
+}
 
 impl ClientCertificate {
-    /// Of one that was verified. What of it cannot be read is nobody's name.
+    /// Of one that was verified. What of it cannot be read is nobody's name, and valid in no other handshake.
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Self {
         match parse_x509_certificate(certificate) {
-            Ok((_, certificate)) => Self(names(&certificate)),
+            Ok((_, certificate)) => {
+                Self { names: names(&certificate), not_after: certificate.validity().not_after.timestamp() }
+            }
             Err(error) => {
                 tracing::info!(%error, "a client's certificate cannot be read, so it names nobody");
-                Self(Vec::new())
+                Self { names: Vec::new(), not_after: i64::MIN }
             }
         }
     }
 
-    /// One with these names.
+    /// One with these names, which expires in so many seconds.
     #[cfg(test)]
-    pub(crate) fn of(names: Vec<CertificateName>) -> Self {
-        Self(names)
+    pub(crate) fn of(names: Vec<CertificateName>, expires_in: i64) -> Self {
+        Self { names, not_after: Utc::now().timestamp() + expires_in }
     }
 
     /// All names.
     pub(crate) fn names(&self) -> &[CertificateName] {
-        &self.0
+        &self.names
+    }
+
+    /// Whether it is not valid any more. It was when it was shown, but a TLS session, and one that resumes it, and so on,
+    /// may be of any age.
+    pub(crate) fn is_expired(&self) -> bool {
+        Utc::now().timestamp() > self.not_after
     }
 }
 
@@ -47,8 +60,8 @@ impl fmt::Debug for ClientCertificate {
     /// As the configuration writes them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = f.debug_list();
-        list.entries(self.0.iter().take(MOST_LOGGED).map(ToString::to_string));
-        if self.0.len() > MOST_LOGGED { list.finish_non_exhaustive() } else { list.finish() }
+        list.entries(self.names.iter().take(MOST_LOGGED).map(ToString::to_string));
+        if self.names.len() > MOST_LOGGED { list.finish_non_exhaustive() } else { list.finish() }
     }
 }
 
@@ -166,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_no_certificate_names_nobody_and_a_log_line_is_bounded() {
         assert_eq!(ClientCertificate::read(&CertificateDer::from(vec![1, 2, 3])).names(), []);
-        let many = |count| ClientCertificate::of(vec![CertificateName::dns("a"); count]);
+        let many = |count| ClientCertificate::of(vec![CertificateName::dns("a"); count], 1);
         assert_eq!(format!("{:?}", many(2)), "[\"dns:a\", \"dns:a\"]");
         assert!(format!("{:?}", many(1000)).ends_with("\"dns:a\", ..]"));
     }

@@ -16,7 +16,7 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{ConfigErrors, TlsConfig, TlsNeed};
+use crate::config::{CertificateNeed, ConfigErrors, TlsConfig, TlsNeed};
 use crate::metrics::{HandshakeResult, Metrics, TlsConnection};
 use certificates::Certificates;
 use identity::{Files, Identity};
@@ -104,6 +104,10 @@ impl Tls {
         self.config.need
     }
 
+    fn needs_certificate(&self) -> bool {
+        self.config.client_ca.as_ref().is_some_and(|ca| ca.need == CertificateNeed::Required)
+    }
+
     /// Reads the files again. With errors, what is in force stays.
     pub(crate) fn reload(&self) {
         self.renew(Files::read(&self.config));
@@ -163,6 +167,11 @@ impl Tls {
             certificate = client.as_ref().map(tracing::field::debug),
             "TLS begins"
         );
+        // rustls does not judge it again, and gives a resumed session new tickets, so that it would never end. Who may do
+        // without a certificate goes on, and is told from its owner at login.
+        if is_resumed(kind) && self.needs_certificate() && client.as_ref().is_some_and(|it| it.is_expired()) {
+            return Err(io::Error::other("the client certificate of the resumed session has expired"));
+        }
         let place = sides.certificates.place(server);
         let data = match &reuse {
             None => sides.data[place].clone(),

@@ -1,9 +1,9 @@
 //! Users bound to client certificates: alone or with a password, what is told to whom, and resumed sessions.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
-use rcgen::{CertificateParams, DnType, SanType};
+use rcgen::{CertificateParams, DnType, SanType, date_time_ymd};
 
 use crate::support::{
     Authority, Gateway, Pair, Setup, assert_same, bytes, curl, eventually, lftp, python_with_tls, setup,
@@ -79,7 +79,8 @@ impl World {
     }
 
     /// Runs `script`, in which `show(name)` makes clients show that certificate from now on, none for `None`, and
-    /// `attempt(user, password)` returns the reply to the password after AUTH TLS, and the client.
+    /// `attempt(user, password)` returns the reply to the password after AUTH TLS, and the client; `resumed(session)`
+    /// returns a client that has resumed this one.
     #[track_caller]
     fn python(&self, gateway: &Gateway, version: &str, script: &str) {
         let pairs: Vec<_> = self
@@ -102,6 +103,13 @@ def attempt(user, password):
     client.auth()
     assert code(client, 'USER ' + user) == 331
     return ask(client, 'PASS ' + password), client
+def resumed(session):
+    client = connect()
+    client.voidcmd('AUTH TLS')
+    client.sock = context.wrap_socket(client.sock, server_hostname='localhost', session=session)
+    client.file = client.sock.makefile('r', encoding='utf-8')
+    assert client.sock.session_reused
+    return client
 ",
             pairs.join(", ")
         );
@@ -222,14 +230,6 @@ fn a_resumed_session_is_still_whose_it_was() {
     let gateway = world.setup("required", "optional").start();
     for version in ["1.2", "1.3"] {
         let script = r"
-def resumed(session):
-    client = connect()
-    client.voidcmd('AUTH TLS')
-    client.sock = context.wrap_socket(client.sock, server_hostname='localhost', session=session)
-    client.file = client.sock.makefile('r', encoding='utf-8')
-    client.voidcmd('NOOP')
-    assert client.sock.session_reused
-    return client
 def enters(client, user):
     assert code(client, 'USER ' + user) == 331
     return ask(client, 'PASS different').startswith('230')
@@ -238,6 +238,7 @@ first = attempt('camera', 'x')[1]
 for _ in range(3):
     # No certificate crosses the network where a session is resumed.
     client = resumed(first.sock.session)
+    client.voidcmd('NOOP')
     assert not enters(client, 'both') and enters(client, 'camera')
     client.voidcmd('NOOP')
     first = client
@@ -249,6 +250,55 @@ assert not enters(client, 'camera'), 'it began without a certificate'
 assert attempt('camera', 'x')[0].startswith('230')
 ";
         world.python(&gateway, version, script);
+    }
+}
+
+#[test]
+fn a_certificate_that_has_expired_opens_nothing_although_its_session_is_resumed() {
+    let mut world = World::new();
+    let [optional, required] = ["optional", "required"].map(|need| world.setup("required", need).start());
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is right");
+    let expires = since_1970.as_secs() + 10;
+    let short = world.clients.issue("short", |parameters| {
+        parameters.distinguished_name.push(DnType::CommonName, "camera-7");
+        parameters.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(expires);
+    });
+    world.pairs.push(("short", short));
+    let script = format!(
+        r"
+begun = []
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    show('short')
+    reply, first = attempt('camera', 'x')
+    assert reply.startswith('230'), reply
+    begun.append((context, first))
+time.sleep({expires} + 1.5 - time.time())
+for context, first in begun:
+    client = resumed(first.sock.session)
+    if ending:
+        try:
+            sys.exit(ask(client, 'NOOP'))
+        except (OSError, EOFError):
+            pass
+    else:
+        assert ask(client, 'USER camera')[:3] + ask(client, 'PASS x') == '331530 Login incorrect'
+        assert ask(client, 'USER demo')[:3] + ask(client, 'PASS secret')[:3] == '331230'
+    # Who is in, goes on, but does not come in again.
+    first.prot_p()
+    first.storbinary('STOR x', io.BytesIO(b'x'))
+    first.voidcmd('REIN')
+    assert ask(first, 'USER camera')[:3] + ask(first, 'PASS x') == '331530 Login incorrect'
+"
+    );
+    std::thread::scope(|threads| {
+        threads.spawn(|| world.python(&optional, "1.3", &format!("ending = False\n{script}")));
+        threads.spawn(|| world.python(&required, "1.3", &format!("ending = True\n{script}")));
+    });
+    for (gateway, failed, ended) in [(&optional, 4, 0), (&required, 2, 2)] {
+        let log = gateway.log();
+        assert_eq!(log.matches("result=the client certificate has expired").count(), failed, "{log}");
+        let told = "TLS handshake failed error=the client certificate of the resumed session has expired";
+        assert_eq!(log.matches(told).count(), ended, "{log}");
     }
 }
 
