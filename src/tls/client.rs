@@ -4,16 +4,17 @@ use std::fmt;
 
 use chrono::Utc;
 use rustls::pki_types::CertificateDer;
+use x509_parser::asn1_rs::{Any, BmpString, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-use x509_parser::objects::oid_registry;
 use x509_parser::parse_x509_certificate;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::config::CertificateName;
 
-/// As many names are logged; more is for whoever looks into the certificate.
+/// As many names are logged, each up to so many letters; more is for whoever looks into the certificate.
 const MOST_LOGGED: usize = 8;
+const LONGEST_LOGGED: usize = 200;
 
 /// The names in the certificate that a client has shown. An authority of the configuration has signed them, and a
 /// handshake carries 64 KiB of them at most.
@@ -60,14 +61,22 @@ impl fmt::Debug for ClientCertificate {
     /// As the configuration writes them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut list = f.debug_list();
-        list.entries(self.names.iter().take(MOST_LOGGED).map(ToString::to_string));
+        list.entries(self.names.iter().take(MOST_LOGGED).map(|name| shortened(name.to_string())));
         if self.names.len() > MOST_LOGGED { list.finish_non_exhaustive() } else { list.finish() }
+    }
+}
+
+fn shortened(name: String) -> String {
+    match name.char_indices().nth(LONGEST_LOGGED) {
+        None => name,
+        Some((end, _)) => format!("{}…", &name[..end]),
     }
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<CertificateName> {
     let subject = certificate.subject();
-    let common = subject.iter_common_name().filter_map(|name| Some(CertificateName::Common(part(name)?.1)));
+    let common = subject.iter_common_name().filter_map(|name| text(name.attr_value()));
+    let common = common.map(CertificateName::Common);
     let whole = whole(subject).map(CertificateName::Subject);
     let alternative = certificate.subject_alternative_name().ok().flatten();
     let alternative = alternative.iter().flat_map(|names| &names.value.general_names);
@@ -85,8 +94,8 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<CertificateName> {
 fn whole(subject: &X509Name<'_>) -> Option<String> {
     let sets = subject.iter_rdn().map(|set| {
         let parts = set.iter().map(|attribute| {
-            let (kind, value) = part(attribute)?;
-            Some(format!("{kind}={}", escaped(&value)))
+            let value = text(attribute.attr_value())?;
+            Some(format!("{}={}", kind(attribute), escaped(&value)))
         });
         Some(parts.collect::<Option<Vec<_>>>()?.join(" + "))
     });
@@ -94,11 +103,59 @@ fn whole(subject: &X509Name<'_>) -> Option<String> {
     (!sets.is_empty()).then(|| sets.join(", "))
 }
 
-/// The kind and the value of one part of a subject, such as `CN` and `camera-7`.
-fn part(attribute: &AttributeTypeAndValue<'_>) -> Option<(String, String)> {
-    let alone = X509Name::new(vec![[attribute.clone()].into_iter().collect()], &[]);
-    let text = alone.to_string_with_registry(oid_registry()).ok()?;
-    text.split_once('=').map(|(kind, value)| (kind.to_owned(), value.to_owned()))
+/// The kind of one part of a subject, such as `CN`. What has no name is told by the digits of its object identifier.
+fn kind(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let digits = attribute.attr_type().to_id_string();
+    let name = KINDS.iter().find(|(known, _)| *known == digits).map(|(_, name)| (*name).to_owned());
+    name.unwrap_or(digits)
+}
+
+/// OpenSSL's short names, which have those of RFC 4514 section 3 among them. They stand in configurations, so they are not
+/// taken from a library, which could come to spell them otherwise.
+const KINDS: [(&str, &str); 26] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "street"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.12", "title"),
+    ("2.5.4.13", "description"),
+    ("2.5.4.15", "businessCategory"),
+    ("2.5.4.17", "postalCode"),
+    ("2.5.4.20", "telephoneNumber"),
+    ("2.5.4.41", "name"),
+    ("2.5.4.42", "GN"),
+    ("2.5.4.43", "initials"),
+    ("2.5.4.44", "generationQualifier"),
+    ("2.5.4.45", "x500UniqueIdentifier"),
+    ("2.5.4.46", "dnQualifier"),
+    ("2.5.4.65", "pseudonym"),
+    ("2.5.4.97", "organizationIdentifier"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+    ("1.2.840.113549.1.9.2", "unstructuredName"),
+];
+
+/// A value that is text. Bytes of another kind are nobody's name, whatever they would look like.
+fn text(value: &Any<'_>) -> Option<String> {
+    match value.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
+            std::str::from_utf8(value.data).ok().map(str::to_owned)
+        }
+        // Of these all agree only on the letters of ASCII.
+        Tag::T61String | Tag::VisibleString => {
+            std::str::from_utf8(value.data).ok().filter(|text| text.is_ascii()).map(str::to_owned)
+        }
+        Tag::BmpString if value.data.len().is_multiple_of(2) => {
+            BmpString::try_from(value).ok().map(|text| text.string())
+        }
+        _ => None,
+    }
 }
 
 fn escaped(value: &str) -> String {
@@ -118,7 +175,7 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
 
     use super::*;
 
@@ -177,10 +234,64 @@ mod tests {
     }
 
     #[test]
+    fn kinds_are_those_of_openssl_and_else_digits() {
+        let found = read(|parameters| {
+            let subject = &mut parameters.distinguished_name;
+            subject.push(DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]), "a@site.example");
+            subject.push(DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]), "camera");
+            subject.push(DnType::CustomDnType(vec![2, 5, 4, 4]), "Seven");
+            subject.push(DnType::CustomDnType(vec![1, 2, 3, 4]), "x");
+        });
+        assert_eq!(found, ["subject:emailAddress=a@site.example, UID=camera, SN=Seven, 1.2.3.4=x"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_nobodys_name() {
+        let certificate = |value: DnValue| {
+            let mut parameters = CertificateParams::default();
+            parameters.distinguished_name.push(DnType::CommonName, value);
+            let key = KeyPair::generate().expect("a key");
+            parameters.self_signed(&key).expect("a certificate").der().to_vec()
+        };
+        let names = |der: Vec<u8>| ClientCertificate::read(&CertificateDer::from(der)).names;
+        let both = |name: &str| {
+            [CertificateName::Common(name.to_owned()), CertificateName::Subject(format!("CN={name}"))]
+        };
+        for text in [
+            DnValue::Utf8String("qz".to_owned()),
+            DnValue::PrintableString("qz".try_into().expect("letters")),
+            DnValue::Ia5String("qz".try_into().expect("letters")),
+            DnValue::TeletexString("qz".try_into().expect("letters")),
+            DnValue::BmpString("qz".try_into().expect("letters")),
+        ] {
+            assert_eq!(names(certificate(text)), both("qz"));
+        }
+        let universal = DnValue::UniversalString("qz".try_into().expect("letters"));
+        assert_eq!(names(certificate(universal)), []);
+        // The tag and the bytes of the two letters are replaced; nobody looks at the signature here.
+        let with = |tag: u8, bytes: [u8; 2]| {
+            let mut der = certificate(DnValue::Utf8String("qz".to_owned()));
+            for place in 0..der.len() - 3 {
+                if der[place..place + 4] == [0x0C, 2, b'q', b'z'] {
+                    der[place..place + 4].copy_from_slice(&[tag, 2, bytes[0], bytes[1]]);
+                }
+            }
+            names(der)
+        };
+        assert_eq!(with(0x0C, *b"ab"), both("ab"));
+        for (tag, bytes) in [(0x04, [0xDE, 0xAD]), (0x04, *b"ab"), (0x02, *b"ab"), (0x14, [0xC3, 0xBC])] {
+            assert_eq!(with(tag, bytes), [], "{tag} {bytes:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_certificate_names_nobody_and_a_log_line_is_bounded() {
         assert_eq!(ClientCertificate::read(&CertificateDer::from(vec![1, 2, 3])).names(), []);
         let many = |count| ClientCertificate::of(vec![CertificateName::dns("a"); count], 1);
         assert_eq!(format!("{:?}", many(2)), "[\"dns:a\", \"dns:a\"]");
         assert!(format!("{:?}", many(1000)).ends_with("\"dns:a\", ..]"));
+        let long = |count| ClientCertificate::of(vec![CertificateName::Common("ü".repeat(count))], 1);
+        assert_eq!(format!("{:?}", long(197)), format!("[\"cn:{}\"]", "ü".repeat(197)));
+        assert_eq!(format!("{:?}", long(60_000)), format!("[\"cn:{}…\"]", "ü".repeat(197)));
     }
 }
