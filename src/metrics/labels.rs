@@ -104,7 +104,7 @@ pub enum HandshakeResult {
     Full,
     /// With a session from before.
     Resumed,
-    /// With a new session where one of the control connection was asked for.
+    /// With a new session where one of the control connection was asked for, or with another client certificate.
     Refused,
     /// Not at all.
     Failed,

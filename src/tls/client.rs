@@ -20,6 +20,7 @@ const LONGEST_LOGGED: usize = 200;
 /// handshake carries 64 KiB of them at most.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct ClientCertificate {
+    der: CertificateDer<'static>,
     names: Vec<CertificateName>,
     /// The last second in which it is valid, in seconds since 1970.
     not_after: i64,
@@ -27,22 +28,26 @@ pub(crate) struct ClientCertificate {
 
 impl ClientCertificate {
     /// Of one that was verified. What of it cannot be read is nobody's name, and valid in no other handshake.
-    pub(super) fn read(certificate: &CertificateDer<'_>) -> Self {
-        match parse_x509_certificate(certificate) {
-            Ok((_, certificate)) => {
-                Self { names: names(&certificate), not_after: certificate.validity().not_after.timestamp() }
-            }
+    pub(super) fn read(der: &CertificateDer<'static>) -> Self {
+        let (names, not_after) = match parse_x509_certificate(der) {
+            Ok((_, certificate)) => (names(&certificate), certificate.validity().not_after.timestamp()),
             Err(error) => {
                 tracing::info!(%error, "a client's certificate cannot be read, so it names nobody");
-                Self { names: Vec::new(), not_after: i64::MIN }
+                (Vec::new(), i64::MIN)
             }
-        }
+        };
+        Self { der: der.clone(), names, not_after }
     }
 
     /// One with these names, which expires in so many seconds.
     #[cfg(test)]
     pub(crate) fn of(names: Vec<CertificateName>, expires_in: i64) -> Self {
-        Self { names, not_after: Utc::now().timestamp() + expires_in }
+        Self { der: Vec::new().into(), names, not_after: Utc::now().timestamp() + expires_in }
+    }
+
+    /// As it was shown.
+    pub(super) fn der(&self) -> &CertificateDer<'static> {
+        &self.der
     }
 
     /// All names.

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -157,9 +158,7 @@ impl Tls {
         let stream = accepted?;
         let tls = stream.get_ref().1;
         let server = tls.server_name();
-        // Of a resumed session it is that of the handshake with which the session began.
-        let client =
-            tls.peer_certificates().and_then(<[_]>::first).map(ClientCertificate::read).map(Arc::new);
+        let client = shown(tls).map(ClientCertificate::read).map(Arc::new);
         tracing::info!(
             version = version(tls),
             resumed = is_resumed(kind),
@@ -216,6 +215,12 @@ pub(crate) enum DataTlsError {
     /// The handshake succeeded, but began a session of its own where one of the control connection was to be resumed.
     #[error("the TLS session of the control connection was not resumed")]
     NotResumed,
+    /// The handshake succeeded, but the client has not shown the certificate that it has shown on the control connection,
+    /// or one where it has shown none there.
+    #[error(
+        "another client certificate was shown than on the control connection, or one of the two was missing"
+    )]
+    OtherCertificate,
 }
 
 impl Session {
@@ -241,14 +246,16 @@ impl Session {
             }
         };
         let accepted = TlsAcceptor::from(config).accept(stream).await;
-        let kind =
-            accepted.as_ref().ok().map(|stream| stream.get_ref().1).and_then(|tls| tls.handshake_kind());
-        let refused = connection.is_some() && kind.is_some() && !is_resumed(kind);
-        let counted = if refused { HandshakeResult::Refused } else { result(kind) };
+        let tls = accepted.as_ref().ok().map(|stream| stream.get_ref().1);
+        let refused = tls.and_then(|tls| self.refusal(tls));
+        let counted = match &refused {
+            Some(_) => HandshakeResult::Refused,
+            None => result(tls.and_then(|tls| tls.handshake_kind())),
+        };
         self.metrics.tls_handshake(TlsConnection::Data, counted);
         let stream = accepted?;
-        if refused {
-            return Err(DataTlsError::NotResumed);
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         if let Some(connection) = connection {
             connection.admit();
@@ -256,10 +263,26 @@ impl Session {
         Ok(stream)
     }
 
+    /// Why the data connection with this handshake is not to be used, if it is not.
+    fn refusal(&self, tls: &ServerConnection) -> Option<DataTlsError> {
+        if self.reuse.is_some() && !is_resumed(tls.handshake_kind()) {
+            return Some(DataTlsError::NotResumed);
+        }
+        // Semantics decision: whoever is logged in, a data connection is that of the device which holds the control
+        // connection. Clients show the same on both, or resume a session, which brings its certificate along.
+        let on_control = self.client.as_deref().map(ClientCertificate::der);
+        (shown(tls) != on_control).then_some(DataTlsError::OtherCertificate)
+    }
+
     /// Counts an upload that ended without the sign of TLS that it is whole.
     pub(crate) fn ended_without_close_notify(&self) {
         self.metrics.without_close_notify();
     }
+}
+
+/// The certificate that the client has shown; in a resumed session, in the handshake with which the session began.
+fn shown(tls: &ServerConnection) -> Option<&CertificateDer<'static>> {
+    tls.peer_certificates().and_then(<[_]>::first)
 }
 
 fn is_resumed(kind: Option<HandshakeKind>) -> bool {

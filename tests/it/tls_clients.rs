@@ -303,6 +303,41 @@ for context, first in begun:
 }
 
 #[test]
+fn a_data_connection_shows_what_its_control_connection_has_shown() {
+    let world = World::new();
+    let gateway = world.setup("required", "optional").start();
+    for version in ["1.2", "1.3"] {
+        let script = r"
+def moved(client, name, resuming=False):
+    show(name)
+    client.context, client.resuming = context, resuming
+    data = client.transfercmd('STOR x')
+    # Of TLS 1.3 the client has done its part when it is refused.
+    try: data.sendall(b'x')
+    except OSError: pass
+    data.close()
+    return client.getmultiline()
+for control, user, password in [('camera', 'camera', 'x'), ('camera', 'demo', 'secret'), (None, 'demo', 'secret')]:
+    show(control)
+    reply, client = attempt(user, password)
+    assert reply.startswith('230'), reply
+    client.prot_p()
+    for name in ['camera', 'dns', 'stranger', None]:
+        reply = moved(client, name)
+        assert reply.startswith('226' if name == control else '522'), (control, user, name, reply)
+    # As with all refusals of TLS, the session goes on.
+    assert moved(client, control, True).startswith('226')
+";
+        world.python(&gateway, version, script);
+    }
+    let handshakes = |result: &str| {
+        let labels = format!("connection=\"data\",result=\"{result}\"");
+        gateway.metric(&format!("bucketport_tls_handshakes_total{{{labels}}}"))
+    };
+    assert_eq!(["full", "resumed", "refused", "failed"].map(handshakes), [6.0, 6.0, 18.0, 0.0]);
+}
+
+#[test]
 fn curl_and_lftp_log_in_with_a_certificate() {
     let world = World::new();
     let gateway = world.setup("required", "required").start();

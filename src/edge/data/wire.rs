@@ -55,6 +55,9 @@ impl Wire {
                 Err(DataError::NotSecured(match error {
                     DataTlsError::Handshake(_) => "the TLS handshake failed",
                     DataTlsError::NotResumed => "it must resume the TLS session of the control connection",
+                    DataTlsError::OtherCertificate => {
+                        "it must show the certificate of the control connection"
+                    }
                 }))
             }
         }
