@@ -1,4 +1,4 @@
-//! Reading again, while the process runs, what may change: the users and the certificate.
+//! Reading again, while the process runs, what may change: the users, and the files of `[ftp.tls]`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::auth::Auth;
-use crate::config::{ConfigErrors, Reload};
+use crate::config::{ConfigErrors, Reload, Reread};
 use crate::tls::Tls;
 
 /// How often the files are looked at. Polling sees every way in which Kubernetes and editors replace a file.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// The users and the certificate, and where they come from.
+/// The users, what TLS begins with, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     auth: Arc<Auth>,
@@ -35,7 +35,7 @@ impl Reloader {
     pub(crate) async fn follow(&mut self) {
         loop {
             sleep(PERIOD).await;
-            self.on_certificate(Tls::reload_if_changed).await;
+            self.on_tls(Tls::reload_if_changed).await;
             let now = self.file_content().await;
             if now != self.seen {
                 tracing::info!("users file changed");
@@ -47,23 +47,26 @@ impl Reloader {
 
     /// Reads everything again; of what has errors, the old stays in force.
     pub(crate) async fn reload(&self) {
-        self.on_certificate(Tls::reload).await;
+        self.on_tls(Tls::reload).await;
         self.reload_users().await;
     }
 
     /// Off the async threads: a mounted file may come over a network.
-    async fn on_certificate(&self, work: fn(&Tls)) {
+    async fn on_tls(&self, work: fn(&Tls)) {
         if let Some(tls) = self.tls.clone()
             && let Err(error) = tokio::task::spawn_blocking(move || work(&tls)).await
         {
-            tracing::error!(%error, "certificate not reloaded, the old one stays");
+            tracing::error!(%error, "certificates not reloaded, the old ones stay");
         }
     }
 
     async fn reload_users(&self) {
         let (auth, source) = (Arc::clone(&self.auth), Arc::clone(&self.source));
         let reloading = tokio::task::spawn_blocking(move || {
-            let users = source.users()?;
+            let Reread { users, warnings } = source.users()?;
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
             auth.replace_users(&users);
             Ok::<_, ConfigErrors>(users.len())
         });

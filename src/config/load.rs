@@ -13,7 +13,7 @@ use url::Url;
 use super::environment::{self, Environment};
 use super::error::{ConfigError, ConfigErrors};
 use super::file::read_table;
-use super::{Config, PasswordSource, UserConfig};
+use super::{ClientCa, Config, PasswordSource, TlsConfig, UserConfig};
 
 /// A valid configuration, where it came from, and how to read its users again.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(super) fn load_in(
         source,
         environment,
         stores: config.stores.keys().cloned().collect(),
-        asks_for_certificates: config.ftp.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
+        tls: config.ftp.tls.clone(),
         users_file: config.auth.users_file.clone(),
     };
     Ok(Loaded { config, origin, reload })
@@ -88,28 +88,44 @@ pub struct Reload {
     source: Source,
     environment: Environment,
     stores: BTreeSet<String>,
-    /// Whether there is an authority for certificates of clients.
-    asks_for_certificates: bool,
+    /// What is in force.
+    tls: Option<TlsConfig>,
     users_file: Option<PathBuf>,
+}
+
+/// What was read again.
+#[derive(Debug)]
+pub struct Reread {
+    /// The users.
+    pub users: Vec<UserConfig>,
+    /// What has changed but is not in force before a restart, one line each, as far as it concerns who gets in.
+    pub warnings: Vec<String>,
 }
 
 impl Reload {
     /// The users as the files name them now, and their passwords' files checked again.
     ///
-    /// The whole configuration must be valid, and users may only name stores, and be bound to certificates, that the
-    /// running service has.
-    pub fn users(&self) -> Result<Vec<UserConfig>, ConfigErrors> {
-        let users = Config::read(self.source.table()?, &self.environment)?.users;
-        let errors: Vec<ConfigError> = users.iter().filter_map(|user| self.missing(user)).collect();
-        if errors.is_empty() { Ok(users) } else { Err(ConfigErrors(errors)) }
+    /// The whole configuration must be valid, and users may only name stores that the running service has. They may be
+    /// bound to certificates only while these are asked for as the running service does it: with another authority than
+    /// the one in force, a name could be somebody else's.
+    pub fn users(&self) -> Result<Reread, ConfigErrors> {
+        let Config { users, ftp, .. } = Config::read(self.source.table()?, &self.environment)?;
+        let errors: Vec<ConfigError> =
+            users.iter().filter_map(|user| self.missing(user, ftp.tls.as_ref())).collect();
+        if !errors.is_empty() {
+            return Err(ConfigErrors(errors));
+        }
+        let changed =
+            (ftp.tls != self.tls).then(|| "[ftp.tls] has changed, which needs a restart".to_owned());
+        Ok(Reread { users, warnings: changed.into_iter().collect() })
     }
 
-    /// What `user` needs and the running service lacks.
-    fn missing(&self, user: &UserConfig) -> Option<ConfigError> {
+    /// What `user` needs and the running service lacks. `tls` is what it would have after a restart.
+    fn missing(&self, user: &UserConfig, tls: Option<&TlsConfig>) -> Option<ConfigError> {
         let needed = if !self.stores.contains(&user.store) {
             format!("the new store `{}`", user.store)
-        } else if user.proof.certificate().is_some() && !self.asks_for_certificates {
-            "ftp.tls.client_ca".to_owned()
+        } else if user.proof.certificate().is_some() && client_ca(tls) != client_ca(self.tls.as_ref()) {
+            "ftp.tls.client_ca or ftp.tls.client_certificates".to_owned()
         } else {
             return None;
         };
@@ -120,6 +136,10 @@ impl Reload {
     pub fn users_file(&self) -> Option<&Path> {
         self.users_file.as_deref()
     }
+}
+
+fn client_ca(tls: Option<&TlsConfig>) -> Option<&ClientCa> {
+    tls.and_then(|tls| tls.client_ca.as_ref())
 }
 
 impl fmt::Debug for Reload {
@@ -207,7 +227,8 @@ mod tests {
         let path = loaded.config.stores["data"].url.to_file_path();
         assert_eq!(path, Ok(folder.path().join("data")));
         let again = loaded.reload.users().expect("users");
-        assert_eq!(password_of(&again), password.expose_secret());
+        assert_eq!(password_of(&again.users), password.expose_secret());
+        assert_eq!(again.warnings, [""; 0]);
     }
 
     #[test]
@@ -245,7 +266,7 @@ mod tests {
         write("");
         let reload = load_in(folder.path(), Some(&file), Environment::new()).expect("a valid file").reload;
         write("[[users]]\nname = \"new\"\npassword = \"x\"\n");
-        assert_eq!(reload.users().expect("users")[0].name, "new");
+        assert_eq!(reload.users().expect("users").users[0].name, "new");
         write(
             "[stores.b]\nurl = \"memory:///\"\n[[users]]\nname = \"new\"\npassword = \"x\"\nstore = \"b\"\n",
         );
@@ -256,9 +277,42 @@ mod tests {
              [[users]]\nname = \"new\"\nclient_certificate = \"cn:x\"\n",
         );
         let errors = reload.users().expect_err("an authority that is not asked").to_string();
-        assert_eq!(errors, "users: user `new` needs a restart for ftp.tls.client_ca");
+        let expected =
+            "users: user `new` needs a restart for ftp.tls.client_ca or ftp.tls.client_certificates";
+        assert_eq!(errors, expected);
         write("[[users]]\nname = \"new\"\n");
         assert!(reload.users().is_err());
+    }
+
+    #[test]
+    fn who_is_bound_to_a_certificate_is_not_judged_by_another_authority() {
+        let folder = folder();
+        let file = folder.path().join("x.toml");
+        let write = |tls: &str, proof: &str| {
+            let tls = format!("[ftp.tls]\nmode = \"required\"\nclient_ca = \"/ca\"\n{tls}\n");
+            let tls = if tls.contains("/other") { tls.replace("/ca", "/other") } else { tls };
+            let user = format!("[[users]]\nname = \"new\"\n{proof}\n");
+            fs::write(&file, format!("{tls}{STORE}{user}")).expect("a writable folder");
+        };
+        let (bound, unbound) = ("client_certificate = \"cn:x\"", "password = \"x\"");
+        write("", bound);
+        let reload = load_in(folder.path(), Some(&file), Environment::new()).expect("a valid file").reload;
+        assert_eq!(reload.users().expect("users").warnings, [""; 0]);
+        let restart = "[ftp.tls] has changed, which needs a restart";
+        for tls in ["# /other", "client_certificates = \"optional\""] {
+            write(tls, bound);
+            let errors = reload.users().expect_err("another authority").to_string();
+            let expected =
+                "users: user `new` needs a restart for ftp.tls.client_ca or ftp.tls.client_certificates";
+            assert_eq!(errors, expected, "{tls}");
+            write(tls, unbound);
+            assert_eq!(reload.users().expect("users").warnings, [restart]);
+        }
+        write("min_version = \"1.3\"", bound);
+        let again = reload.users().expect("users");
+        assert_eq!((again.users.len(), again.warnings), (1, vec![restart.to_owned()]));
+        write("client_certificates = \"required\"", bound);
+        assert_eq!(reload.users().expect("what was the default before").warnings, [""; 0]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use http::HttpConfig;
-pub use load::{Loaded, Origin, Reload, load};
+pub use load::{Loaded, Origin, Reload, Reread, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};

@@ -129,9 +129,9 @@ impl Tls {
             Ok(identity) => {
                 tell_expiry(&self.config, &identity, &self.metrics);
                 self.current.store(Arc::new(Sides::new(identity)));
-                tracing::info!("certificate reloaded");
+                tracing::info!("certificates reloaded");
             }
-            Err(errors) => tracing::error!(%errors, "certificate not reloaded, the old one stays"),
+            Err(errors) => tracing::error!(%errors, "certificates not reloaded, the old ones stay"),
         }
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = files.ok();
     }

@@ -122,19 +122,19 @@ fn a_swapped_secret_is_taken_up_and_a_bad_one_is_not() {
     assert!(expiry(&gateway, &at("tls.crt")) > 1.7e9);
     swap("1");
     eventually("the new certificate", Duration::from_secs(30), || shows(&gateway, &certificates[1]));
-    gateway.wait_for_log("certificate reloaded");
+    gateway.wait_for_log("certificates reloaded");
     // Its key is another's.
     std::fs::create_dir(at("bad")).expect("a writable folder");
     std::fs::copy(certificates[0].certificate(), at("bad").join("tls.crt")).expect("a writable folder");
     std::fs::copy(certificates[1].private_key(), at("bad").join("tls.key")).expect("a writable folder");
     swap("bad");
-    gateway.wait_for_log("certificate not reloaded, the old one stays");
+    gateway.wait_for_log("certificates not reloaded, the old ones stay");
     assert!(shows(&gateway, &certificates[1]));
     let mistake =
         format!("ftp.tls.private_key: {}: does not belong to the certificate", at("tls.key").display());
     assert!(gateway.log().contains(&mistake));
     // It is not told again and again, but when somebody asks.
-    let told = || gateway.log().matches("certificate not reloaded").count();
+    let told = || gateway.log().matches("certificates not reloaded").count();
     let before = told();
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(told(), before);
@@ -159,7 +159,7 @@ client.storbinary('STOR y', io.BytesIO(b'y'))
         gateway.process_id()
     );
     certificate.python(&gateway, "1.3", &script);
-    gateway.wait_for_log("certificate reloaded");
+    gateway.wait_for_log("certificates reloaded");
     assert_eq!(gateway.files(), ["x", "y"]);
 }
 
