@@ -94,9 +94,15 @@ impl TlsConfig {
         let more_certificates = more_certificates(&mut section, &certificate);
         let min_version = section.field("min_version", TlsVersion::Tls12);
         let client_ca = section.field("client_ca", PathBuf::new());
-        let certificates = section.field("client_certificates", CertificateNeed::Required);
-        let client_ca =
-            (!client_ca.as_os_str().is_empty()).then_some(ClientCa { file: client_ca, need: certificates });
+        let certificates = section.optional("client_certificates");
+        let client_ca = if client_ca.as_os_str().is_empty() {
+            if certificates == Some(CertificateNeed::Required) {
+                section.error("client_certificates", "needs client_ca: without it nobody is asked for one");
+            }
+            None
+        } else {
+            Some(ClientCa { file: client_ca, need: certificates.unwrap_or(CertificateNeed::Required) })
+        };
         let require_session_reuse = section.field("require_session_reuse", false);
         // Who believes that certificates keep others out, or that sessions are reused, shall not be wrong.
         match (client_ca.as_ref().map(|ca| ca.need), need) {
@@ -181,6 +187,11 @@ mod tests {
             ("mode = \"optional\"\nclient_ca = \"/ca\"", "client_ca"),
             ("client_ca = \"/ca\"\nclient_certificates = \"optional\"", "client_ca"),
             ("client_certificates = \"some\"", "client_certificates"),
+            ("client_certificates = \"required\"", "client_certificates"),
+            (
+                "mode = \"required\"\nclient_ca = \"\"\nclient_certificates = \"required\"",
+                "client_certificates",
+            ),
             ("require_session_reuse = true", "require_session_reuse"),
             ("min_version = \"1.1\"", "min_version"),
             ("certificat = \"x\"", "certificat"),
@@ -189,6 +200,9 @@ mod tests {
             assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
             assert!(mistakes[0].starts_with(&format!("{key}: ")), "{mistakes:?}");
         }
+        // It promises nothing.
+        let (config, mistakes) = read("mode = \"required\"\nclient_certificates = \"optional\"");
+        assert_eq!((config.expect("it is on").client_ca, mistakes), (None, Vec::new()));
         for (text, need) in [
             ("mode = \"required\"", CertificateNeed::Required),
             ("mode = \"required\"\nclient_certificates = \"optional\"", CertificateNeed::Optional),
