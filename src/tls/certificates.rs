@@ -49,8 +49,11 @@ pub(super) enum Role {
 }
 
 /// A certificate with its key.
+#[derive(Debug)]
 pub(super) struct Certificate {
     pub(super) key: Arc<CertifiedKey>,
+    /// The DNS names in it, wildcards among them.
+    names: Vec<String>,
     /// When it expires, in seconds since 1970.
     pub(super) expires: i64,
 }
@@ -67,7 +70,7 @@ impl Certificate {
         let source = Source { key: format!("{section}.certificate"), file: &files.certificate };
         let key_source = Source { key: format!("{section}.private_key"), file: &files.private_key };
         let chain = source.certificates(certificate)?;
-        let expires = expiry(&chain[0], role).map_err(|error| source.mistake(error))?;
+        let (names, expires) = names_and_expiry(&chain[0], role).map_err(|error| source.mistake(error))?;
         let key = PrivateKeyDer::from_pem_slice(private_key)
             .map_err(|error| key_source.mistake(format!("no PKCS#8, PKCS#1 or SEC1 key in PEM: {error}")))?;
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
@@ -75,58 +78,73 @@ impl Certificate {
             Error::InvalidCertificate(_) => source.mistake(error),
             error => key_source.mistake(error),
         })?;
-        Ok(Self { key: Arc::new(key), expires })
+        Ok(Self { key: Arc::new(key), names, expires })
+    }
+
+    /// Whether clients that ask for `server` take it, as they judge that.
+    fn is_for(&self, server: &ServerName<'_>) -> bool {
+        let certificate = self.key.end_entity_cert().and_then(ParsedCertificate::try_from);
+        certificate.is_ok_and(|certificate| verify_server_name(&certificate, server).is_ok())
+    }
+
+    /// Whether `server` itself is named in it, and not only by a wildcard.
+    fn names(&self, server: &str) -> bool {
+        self.names.iter().any(|name| name.eq_ignore_ascii_case(server))
     }
 }
 
-/// When a certificate expires. One that is to be found by its names needs a name to be found by.
-fn expiry(certificate: &CertificateDer<'_>, role: Role) -> Result<i64, String> {
+/// The DNS names in a certificate, and when it expires. One that is to be found by its names needs a name to be found by.
+fn names_and_expiry(certificate: &CertificateDer<'_>, role: Role) -> Result<(Vec<String>, i64), String> {
     let (_, certificate) = parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
-    if role == Role::Named {
-        let names = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
-        let names = names.iter().flat_map(|names| &names.value.general_names);
-        if !names.into_iter().any(|name| matches!(name, GeneralName::DNSName(_))) {
-            return Err("has no DNS name in it, so no client can ask for it".to_owned());
-        }
+    let names = match (certificate.subject_alternative_name(), role) {
+        (Ok(names), _) => names,
+        (Err(_), Role::Default) => None,
+        (Err(error), Role::Named) => return Err(error.to_string()),
+    };
+    let names = names.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match *name {
+        GeneralName::DNSName(name) => Some(name.to_owned()),
+        _ => None,
+    });
+    let names: Vec<_> = names.collect();
+    if role == Role::Named && names.is_empty() {
+        return Err("has no DNS name in it, so no client can ask for it".to_owned());
     }
-    Ok(certificate.validity().not_after.timestamp())
+    Ok((names, certificate.validity().not_after.timestamp()))
 }
 
 /// All certificates, each at a place of its own; never empty.
 #[derive(Clone, Debug)]
 pub(super) struct Certificates {
     /// At place 0: what is shown to clients that ask for no server by name, or for one that no certificate names.
-    default: Arc<CertifiedKey>,
-    more: Arc<[Arc<CertifiedKey>]>,
+    default: Arc<Certificate>,
+    more: Arc<[Certificate]>,
 }
 
 impl Certificates {
-    pub(super) fn new(default: Arc<CertifiedKey>, more: Vec<Arc<CertifiedKey>>) -> Self {
-        Self { default, more: more.into() }
+    pub(super) fn new(default: Certificate, more: Vec<Certificate>) -> Self {
+        Self { default: Arc::new(default), more: more.into() }
     }
 
     /// All, in the order of their places.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<CertifiedKey>> {
-        std::iter::once(&self.default).chain(&*self.more)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&*self.default).chain(&*self.more)
     }
 
-    /// The place of the one for clients that ask for `server`: the first that names it, as clients judge that.
+    /// The place of the one for clients that ask for `server`: the first that names it, else the first that names it with a
+    /// wildcard.
     pub(super) fn place(&self, server: Option<&str>) -> usize {
+        let Some(asked) = server.filter(|_| !self.more.is_empty()) else { return 0 };
         // Looked at one after another, which takes some microseconds each; there are as many as the operator has named.
-        let server =
-            server.filter(|_| !self.more.is_empty()).and_then(|name| ServerName::try_from(name).ok());
-        server.and_then(|server| self.iter().position(|key| names(key, &server))).unwrap_or(0)
+        let server = || ServerName::try_from(asked).ok();
+        let exact = self.iter().position(|certificate| certificate.names(asked));
+        let wildcard = || server().and_then(|name| self.iter().position(|one| one.is_for(&name)));
+        exact.or_else(wildcard).unwrap_or(0)
     }
 
     /// The one at `place`.
     pub(super) fn at(&self, place: usize) -> &Arc<CertifiedKey> {
-        place.checked_sub(1).and_then(|place| self.more.get(place)).unwrap_or(&self.default)
+        &place.checked_sub(1).and_then(|place| self.more.get(place)).unwrap_or(&self.default).key
     }
-}
-
-fn names(key: &CertifiedKey, server: &ServerName<'_>) -> bool {
-    let certificate = key.end_entity_cert().and_then(ParsedCertificate::try_from);
-    certificate.is_ok_and(|certificate| verify_server_name(&certificate, server).is_ok())
 }
 
 impl ResolvesServerCert for Certificates {
@@ -151,11 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_names_the_server_is_shown_and_else_the_default() {
-        let [default, exact, wildcard] =
-            [&["ftp.example", "192.0.2.1"][..], &["a.example.org", "b.example.org"], &["*.example.org"]]
-                .map(|names| certificate(names, Role::Default).expect("a certificate").key);
-        let certificates = Certificates::new(default, vec![exact, wildcard]);
+    fn the_first_that_names_the_server_is_shown_else_a_wildcard_else_the_default() {
+        let [default, exact, wildcard, late, same] = [
+            &["ftp.example", "192.0.2.1"][..],
+            &["a.example.org", "b.example.org"],
+            &["*.example.org"],
+            &["late.example.org", "*.late.example.org", "a.example.org"],
+            &["*.example.org", "*.late.example.org"],
+        ]
+        .map(|names| certificate(names, Role::Default).expect("a certificate"));
+        let certificates = Certificates::new(default, vec![exact, wildcard, late, same]);
         for (server, place) in [
             (None, 0),
             (Some("ftp.example"), 0),
@@ -165,12 +188,15 @@ mod tests {
             (Some("a.example.org"), 1),
             (Some("B.Example.Org"), 1),
             (Some("c.example.org"), 2),
+            (Some("late.example.org"), 3),
+            (Some("LATE.example.org"), 3),
+            (Some("x.late.example.org"), 3),
             (Some("example.org"), 0),
             (Some("d.c.example.org"), 0),
         ] {
             assert_eq!(certificates.place(server), place, "{server:?}");
             let expected = certificates.iter().nth(place).expect("it is there");
-            assert!(Arc::ptr_eq(certificates.at(place), expected), "{server:?}");
+            assert!(Arc::ptr_eq(certificates.at(place), &expected.key), "{server:?}");
         }
     }
 

@@ -69,9 +69,8 @@ fn client_ca() -> String {
 /// Certificates with their keys and everything else that handshakes need.
 pub(super) struct Identity {
     pub(super) server: ServerConfig,
+    /// In the configuration's order.
     pub(super) certificates: Certificates,
-    /// When each certificate expires, in seconds since 1970, in the configuration's order.
-    pub(super) expiry: Vec<i64>,
 }
 
 impl Identity {
@@ -79,16 +78,13 @@ impl Identity {
     /// so that nobody goes on with a certificate that is not accepted any more.
     pub(super) fn new(config: &TlsConfig, files: &Files) -> Result<Self, ConfigErrors> {
         let provider = Arc::new(default_provider());
-        let (mut keys, mut expiry, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut certificates, mut errors) = (Vec::new(), Vec::new());
         for (place, (named, [certificate, private_key])) in
             config.certificates().zip(&files.certificates).enumerate()
         {
             let role = if place == 0 { Role::Default } else { Role::Named };
             match Certificate::new(&section(place), named, [certificate, private_key], role, &provider) {
-                Ok(certificate) => {
-                    keys.push(certificate.key);
-                    expiry.push(certificate.expires);
-                }
+                Ok(certificate) => certificates.push(certificate),
                 Err(error) => errors.push(error),
             }
         }
@@ -102,10 +98,10 @@ impl Identity {
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
-        let mut keys = keys.into_iter();
+        let mut certificates = certificates.into_iter();
         let default =
-            keys.next().expect("the configuration names a first certificate, and it has no mistake");
-        let certificates = Certificates::new(default, keys.collect());
+            certificates.next().expect("the configuration names a first certificate, and it has no mistake");
+        let certificates = Certificates::new(default, certificates.collect());
         let versions: &[&SupportedProtocolVersion] = match config.min_version {
             TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
             TlsVersion::Tls13 => &[&version::TLS13],
@@ -128,7 +124,7 @@ impl Identity {
         let mut server = builder.with_cert_resolver(Arc::new(certificates.clone()));
         fresh_sessions(&mut server, SESSIONS_BY_ID)
             .map_err(|error| ConfigError::new(SECTION, error.to_string()))?;
-        Ok(Self { server, certificates, expiry })
+        Ok(Self { server, certificates })
     }
 }
 
@@ -150,7 +146,7 @@ fn roots(source: &Source<'_>, pem: &[u8]) -> Result<RootCertStore, ConfigError> 
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("expiry", &self.expiry).finish_non_exhaustive()
+        f.debug_struct("Identity").field("certificates", &self.certificates).finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::CertificateDer;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -60,8 +60,8 @@ struct DataSides {
 
 impl Sides {
     fn new(identity: Identity) -> Self {
-        let Identity { server, certificates, expiry: _ } = identity;
-        let data = certificates.iter().map(|key| DataSides::new(&server, key)).collect();
+        let Identity { server, certificates } = identity;
+        let data = certificates.iter().map(|shown| DataSides::new(&server, &shown.key)).collect();
         Self { control: Arc::new(server), certificates, data }
     }
 }
@@ -71,7 +71,7 @@ impl DataSides {
     fn new(control: &ServerConfig, key: &Arc<CertifiedKey>) -> Self {
         // Semantics decision: a data connection shows what its control connection has shown, whichever server the client
         // asks for there, if any. Clients compare the two, FileZilla for one.
-        let resolver = Arc::new(Certificates::new(Arc::clone(key), Vec::new()));
+        let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
         let with_tickets = |count| {
             let mut data = control.clone();
             data.cert_resolver = Arc::clone(&resolver) as _;
@@ -181,8 +181,8 @@ impl Tls {
 }
 
 fn tell_expiry(config: &TlsConfig, identity: &Identity, metrics: &Metrics) {
-    for (files, expires) in config.certificates().zip(&identity.expiry) {
-        metrics.certificate_expires(&files.certificate, *expires);
+    for (files, certificate) in config.certificates().zip(identity.certificates.iter()) {
+        metrics.certificate_expires(&files.certificate, certificate.expires);
     }
 }
 
