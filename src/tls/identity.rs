@@ -9,10 +9,14 @@ use rustls::server::{ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::{Error, RootCertStore, ServerConfig, SupportedProtocolVersion, version};
 
 use super::certificates::{Certificate, Certificates, Role, Source};
+use super::chain::BoundedChain;
 use crate::config::{CertificateNeed, ConfigError, ConfigErrors, TlsConfig, TlsVersion};
 
 /// Sessions that clients without tickets, all of them of TLS 1.2, can resume. Some 300 bytes each.
 const SESSIONS_BY_ID: usize = 1024;
+
+/// The same where each holds the chain that the client has shown, up to `chain::LONGEST`: 4 MiB at most, and mostly 0.5.
+const SESSIONS_BY_ID_WITH_CHAIN: usize = 256;
 
 const SECTION: &str = "ftp.tls";
 
@@ -109,8 +113,8 @@ impl Identity {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| ConfigError::new("ftp.tls.min_version", error.to_string()))?;
-        let builder = match roots {
-            None => builder.with_no_client_auth(),
+        let (builder, by_id) = match roots {
+            None => (builder.with_no_client_auth(), SESSIONS_BY_ID),
             Some((ca, roots)) => {
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 let verifier = match ca.need {
@@ -118,12 +122,12 @@ impl Identity {
                     CertificateNeed::Optional => verifier.allow_unauthenticated(),
                 };
                 let refused = |error| Source { key: client_ca(), file: &ca.file }.mistake(error);
-                builder.with_client_cert_verifier(verifier.build().map_err(refused)?)
+                let verifier = Arc::new(BoundedChain(verifier.build().map_err(refused)?));
+                (builder.with_client_cert_verifier(verifier), SESSIONS_BY_ID_WITH_CHAIN)
             }
         };
         let mut server = builder.with_cert_resolver(Arc::new(certificates.clone()));
-        fresh_sessions(&mut server, SESSIONS_BY_ID)
-            .map_err(|error| ConfigError::new(SECTION, error.to_string()))?;
+        fresh_sessions(&mut server, by_id).map_err(|error| ConfigError::new(SECTION, error.to_string()))?;
         Ok(Self { server, certificates })
     }
 }

@@ -2,6 +2,7 @@
 //! it.
 
 mod certificates;
+mod chain;
 mod client;
 mod identity;
 mod reuse;

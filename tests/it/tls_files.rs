@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rcgen::{CertificateParams, SanType};
 
-use crate::support::{Certificate, Gateway, Setup, eventually, program};
+use crate::support::{Authority, Certificate, Gateway, Setup, eventually, program, python_with_tls, setup};
 
 /// When the certificate in this file expires, as the metric tells it.
 fn expiry(gateway: &Gateway, file: &Path) -> f64 {
@@ -194,4 +195,66 @@ attempt()
         );
         certificate.python(&gateway, version, &script);
     }
+}
+
+#[test]
+fn a_client_shows_16_kib_of_certificates_at_most() {
+    let authority = Authority::new();
+    let ca = format!("tls.client_ca = \"{}\"", authority.certificate().display());
+    let gateway = setup("required", &authority.server("server", &["localhost"])).ftp(&ca).start();
+    let with_names = |file: &str, count: usize| {
+        authority.issue(file, |parameters: &mut CertificateParams| {
+            let name = || SanType::URI(format!("urn:{}", "x".repeat(994)).try_into().expect("ASCII"));
+            parameters.subject_alt_names = std::iter::repeat_with(name).take(count).collect();
+        })
+    };
+    let [small, large, larger] = [1, 15, 17].map(|count| with_names(&count.to_string(), count));
+    // The small one, and another that leads nowhere.
+    let leaf = std::fs::read_to_string(&small.certificate).expect("a file");
+    let other = std::fs::read_to_string(&large.certificate).expect("a file");
+    std::fs::write(&small.certificate, format!("{leaf}{other}")).expect("a writable folder");
+    let chain = with_names("chain", 2);
+    let leaf = std::fs::read_to_string(&chain.certificate).expect("a file");
+    std::fs::write(&chain.certificate, format!("{leaf}{other}")).expect("a writable folder");
+    for version in ["1.2", "1.3"] {
+        for (pair, enters) in [(&small, true), (&large, true), (&larger, false), (&chain, false)] {
+            let script = format!(
+                r"
+context.load_cert_chain({:?}, {:?})
+try:
+    login().storbinary('STOR x', io.BytesIO(b'x'))
+    print('in')
+except (OSError, EOFError):
+    print('out')
+",
+                pair.certificate.display(),
+                pair.private_key.display()
+            );
+            let outcome = python_with_tls(&gateway, &authority.certificate(), version, &script);
+            assert_eq!(outcome.trim(), if enters { "in" } else { "out" }, "{:?} {version}", pair.certificate);
+        }
+    }
+}
+
+#[test]
+fn a_reload_says_that_another_authority_needs_a_restart() {
+    let (certificate, one, other) = (Certificate::new(), Certificate::new(), Certificate::new());
+    let ca = format!("tls.client_ca = \"{}\"", one.certificate().display());
+    let bound = "client_certificate = \"cn:localhost\"";
+    let gateway =
+        certificate.setup("required").ftp(&ca).users(&format!("[[users]]\nname = \"a\"\n{bound}\n")).start();
+    let config = gateway.folder().join("gateway.toml");
+    let text = std::fs::read_to_string(&config).expect("written at the start");
+    let changed =
+        text.replace(&one.certificate().display().to_string(), &other.certificate().display().to_string());
+    let reload = |text: &str| {
+        std::fs::write(&config, text).expect("a writable folder");
+        gateway.signal(Signal::SIGHUP);
+    };
+    reload(&changed);
+    gateway.wait_for_log("users not reloaded, the old ones stay");
+    assert!(gateway.log().contains("user `a` needs a restart for ftp.tls.client_ca"));
+    reload(&changed.replace(bound, "password = \"x\""));
+    gateway.wait_for_log("users reloaded");
+    assert!(gateway.log().contains("[ftp.tls] has changed, which needs a restart"));
 }
