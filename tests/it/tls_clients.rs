@@ -215,8 +215,8 @@ def outcome(name):
         return 'in'
     except (OSError, EOFError):
         return 'out'
-outcomes = [outcome(name) for name in ('stranger', None, 'foreign')]
-assert outcomes == ['in', 'out' if {certificates:?} == 'required' else 'in', 'out'], outcomes
+outcomes = [outcome(name) for name in ('stranger', None, 'foreign', 'stranger')]
+assert outcomes == ['in', 'out' if {certificates:?} == 'required' else 'in', 'out', 'in'], outcomes
 "
             );
             world.python(&gateway, version, &script);

@@ -130,6 +130,20 @@ fn a_session_is_not_resumed_in_another_name() {
     let gateway = with(&certificates, "required").start();
     for version in ["1.2", "1.3"] {
         let script = r"
+def is_offered(host, previous):
+    # In the first message of a client that is told to do the same: in the extension session_ticket, or pre_shared_key.
+    outgoing = ssl.MemoryBIO()
+    client = open_context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=host, session=previous)
+    try: client.do_handshake()
+    except ssl.SSLWantReadError: pass
+    hello = outgoing.read()[5 + 4 + 2 + 32:]
+    hello = hello[1 + hello[0]:]
+    hello = hello[2 + int.from_bytes(hello[:2], 'big'):]
+    extensions, found = hello[1 + hello[0] + 2:], {}
+    while extensions:
+        kind, length = int.from_bytes(extensions[:2], 'big'), int.from_bytes(extensions[2:4], 'big')
+        found[kind], extensions = length, extensions[4 + length:]
+    return found.get(35 if version == ssl.TLSVersion.TLSv1_2 else 41, 0) > 0
 def session(host, previous=None):
     plain = socket.create_connection(('127.0.0.1', implicit_port), 30)
     connection = open_context.wrap_socket(plain, server_hostname=host, session=previous)
@@ -142,7 +156,7 @@ first = session('a.example.org')[0]
 assert session('a.example.org', first)[1:] == (True, 1)
 for host, place in [('one.b.example.org', 2), ('localhost', 0), (None, 0)]:
     given = session('a.example.org')[0]
-    # Whether the client offers it or not.
+    assert is_offered(host, given) and not is_offered(host, None), host
     assert session(host, given)[1:] == (False, place), host
 ";
         let script = format!("{}{script}", shown(&certificates));
