@@ -27,6 +27,11 @@ fn source(path: &str) -> String {
 
 /// Lets `run` do the scenario with a file to send, the name of one to get, the host, the port and the security.
 fn scenario(securities: &[&str], run: impl Fn(&Gateway, &[&str; 5])) {
+    scenario_in(None, securities, run);
+}
+
+/// [`scenario`] with clients that `run` makes speak this version of TLS, whatever they would choose.
+fn scenario_in(version: Option<&str>, securities: &[&str], run: impl Fn(&Gateway, &[&str; 5])) {
     let gateway = Certificate::new().setup("optional").ftp("active_mode = true").start();
     let (sent, got) = (gateway.folder().join("sent"), gateway.folder().join("got"));
     let content = bytes(3_000_000, 7);
@@ -39,6 +44,12 @@ fn scenario(securities: &[&str], run: impl Fn(&Gateway, &[&str; 5])) {
         assert_eq!(gateway.files(), [""; 0], "{security}");
         std::fs::remove_file(&got).expect("it is there");
     }
+    if let Some(version) = version {
+        let log = gateway.log();
+        let begun = log.lines().filter(|line| line.contains("TLS begins"));
+        let spoken: Vec<_> = begun.map(|line| line.contains(&format!("version=\"{version}\""))).collect();
+        assert!(spoken.len() >= securities.len() && !spoken.contains(&false), "{log}");
+    }
 }
 
 #[test]
@@ -50,6 +61,31 @@ fn commons_net() {
             client("java", &["-cp", &jar, &program, host, port, security, mode, sent, got], &[]).success();
         }
     });
+}
+
+#[test]
+fn commons_net_in_each_version_of_tls() {
+    let Some(jar) = installed("commons-net") else { return };
+    for (version, spoken) in [("TLSv1.2", "TLSv1_2"), ("TLSv1.3", "TLSv1_3")] {
+        let pinned = format!("-Djdk.tls.client.protocols={version}");
+        scenario_in(Some(spoken), &SECURITY[1..], |_, &[host, port, security, sent, got]| {
+            let program = source("commons-net/Scenario.java");
+            let arguments = [&pinned, "-cp", &jar, &program, host, port, security, "passive", sent, got];
+            client("java", &arguments, &[]).success();
+        });
+    }
+}
+
+#[test]
+fn basic_ftp_in_each_version_of_tls() {
+    let Some(folder) = installed("basic-ftp") else { return };
+    let program = format!("{folder}/scenario-in-each-version.mjs");
+    std::fs::copy(source("basic-ftp/scenario.mjs"), &program).expect("a writable folder");
+    for (pinned, spoken) in [("--tls-max-v1.2", "TLSv1_2"), ("--tls-min-v1.3", "TLSv1_3")] {
+        scenario_in(Some(spoken), &SECURITY[1..], |_, &[host, port, security, sent, got]| {
+            client("node", &[pinned, &program, host, port, security, sent, got], &[]).success();
+        });
+    }
 }
 
 #[test]

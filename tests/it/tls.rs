@@ -44,17 +44,25 @@ fn lftp_moves_files_with_tls_forced() {
     let content = bytes(1_000_000, 2);
     let file = |name: &str| gateway.folder().join(name);
     std::fs::write(file("sent"), &content).expect("a writable folder");
-    let listed = lftp(&format!(
-        "set ftp:ssl-allow true; set ftp:ssl-force true; set ftp:ssl-protect-data true; set ssl:ca-file {}; \
-         open -u demo,secret ftp://localhost:{}; put {} -o x; get x -o {}; nlist",
-        certificate.certificate().display(),
-        gateway.ftp.port(),
-        file("sent").display(),
-        file("got").display(),
-    ));
-    assert_eq!(listed.success(), "x\n");
-    assert_same(&gateway.file("x"), &content);
-    assert_same(&std::fs::read(file("got")).expect("a file"), &content);
+    for version in ["1.2", "1.3"] {
+        for (scheme, port) in [("ftp", gateway.ftp.port()), ("ftps", gateway.ftps().port())] {
+            let listed = lftp(&format!(
+                "set ftp:ssl-allow true; set ftp:ssl-force true; set ftp:ssl-protect-data true; \
+                 set ssl:priority NORMAL:-VERS-TLS-ALL:+VERS-TLS{version}; set ssl:ca-file {}; \
+                 open -u demo,secret {scheme}://localhost:{port}; put {} -o x; get x -o {}; nlist",
+                certificate.certificate().display(),
+                file("sent").display(),
+                file("got").display(),
+            ));
+            assert_eq!(listed.success(), "x\n");
+            assert_same(&gateway.file("x"), &content);
+            assert_same(&std::fs::read(file("got")).expect("a file"), &content);
+            std::fs::remove_file(file("got")).expect("it is there");
+        }
+        let log = gateway.log();
+        let spoken = |version: &str| log.matches(&format!("TLS begins version=\"TLSv{version}\"")).count();
+        assert!(spoken("1_2") > 0 && (spoken("1_3") > 0) == (version == "1.3"), "{log}");
+    }
 }
 
 #[test]
