@@ -216,13 +216,38 @@ def test_kinds_of_workload(name):
     else:
         assert spec["replicas"] == 1
     if clustered:
-        sleep = chart.gateway(things)["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert sleep == 5
         peers = chart.environment(things)["BUCKETPORT_CLUSTER__PEERS"]
         headless = spec["serviceName"]
         assert peers == f"{workload(things)['metadata']['name']}-{{ordinal}}.{headless}.ftp.svc.cluster.local:7021"
-    else:
-        assert "lifecycle" not in chart.gateway(things)
+
+
+@each_case
+def test_a_pod_goes_when_the_balancer_sends_others(name):
+    things = of(name)
+    lifecycle = chart.gateway(things).get("lifecycle", {"preStop": {"sleep": {"seconds": 0}}})
+    clustered = "BUCKETPORT_CLUSTER__ORDINAL" in chart.environment(things)
+    expected = 240 if name.startswith("aws-") else 30 if clustered else 0
+    assert lifecycle == {"preStop": {"sleep": {"seconds": expected}}}
+    ready = workload(things)["spec"].get("minReadySeconds", 0)
+    assert ready == {"cluster": 45, "dual-stack": 30, "service-per-replica": 30}.get(name, 0)
+
+
+def test_no_sleep_and_no_wait_can_be_asked_for():
+    things = chart.objects(*MINIMAL, "--set", "cluster.enabled=true,preStopSleepSeconds=0,minReadySeconds=0")
+    assert "lifecycle" not in chart.gateway(things) and "minReadySeconds" not in workload(things)["spec"]
+
+
+def test_a_balancer_of_aws_leaves_transfers_alone():
+    """By default it resets them when their pod is not ready, as one that drains or whose store is away."""
+    for name in ("aws-nlb", "aws-nlb-proxy"):
+        things = of(name)
+        (service,) = chart.client_services(things)
+        text = service["metadata"]["annotations"]["service.beta.kubernetes.io/aws-load-balancer-target-group-attributes"]
+        attributes = dict(each.split("=") for each in text.split(","))
+        unhealthy = "target_health_state.unhealthy"
+        assert attributes[f"{unhealthy}.connection_termination.enabled"] == "false"
+        drain = chart.environment(things)["BUCKETPORT_FTP__DRAIN_TIMEOUT"]
+        assert attributes[f"{unhealthy}.draining_interval_seconds"] + "s" == drain
 
 
 def test_each_replica_has_a_service_and_says_so():
@@ -451,7 +476,10 @@ REFUSED = [
     ),
     ({"terminationGracePeriodSeconds": 300}, "terminationGracePeriodSeconds: 300 is too short"),
     ({"terminationGracePeriodSeconds": 320}, "terminationGracePeriodSeconds: 320 is too short"),
-    (CLUSTER | {"terminationGracePeriodSeconds": 325}, "terminationGracePeriodSeconds: 325 is too short"),
+    (CLUSTER | {"terminationGracePeriodSeconds": 350}, "terminationGracePeriodSeconds: 350 is too short"),
+    ({"preStopSleepSeconds": 60, "terminationGracePeriodSeconds": 380}, "terminationGracePeriodSeconds: 380 is too short"),
+    ({"minReadySeconds": 1}, "minReadySeconds: not with one replica"),
+    ({"servicePerReplica": True, "replicaCount": 0}, "replicaCount: 0 would remove the Services"),
     ({"drainTimeoutSeconds": 0}, "/drainTimeoutSeconds"),
     ({"existingConfigSecret": "a", "existingConfigMap": "b"}, "existingConfigMap: only one of"),
     ({"tls": {"enabled": True}}, "tls.secretName: is required"),

@@ -76,9 +76,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
-{{/* How long a pod that is told to stop goes on as before. Only in a cluster, where others bring it its data connections. */}}
+{{/* How long a pod that is told to stop goes on as before. In a cluster others bring it its data connections. */}}
 {{- define "bucketport.preStopSleepSeconds" -}}
-{{- if .Values.cluster.enabled }}{{ int .Values.cluster.preStopSleepSeconds }}{{ else }}0{{ end -}}
+{{- if kindIs "invalid" .Values.preStopSleepSeconds }}{{ ternary 30 0 .Values.cluster.enabled }}{{ else }}{{ int .Values.preStopSleepSeconds }}{{ end -}}
+{{- end -}}
+
+{{/* How long a pod is ready before the next one goes. Balancers learn of new pods no sooner than of old ones. */}}
+{{- define "bucketport.minReadySeconds" -}}
+{{- if kindIs "invalid" .Values.minReadySeconds }}{{ eq (include "bucketport.numbered" .) "yes" | ternary 30 0 }}{{ else }}{{ int .Values.minReadySeconds }}{{ end -}}
 {{- end -}}
 
 {{/* When Kubernetes kills a pod that is told to stop. */}}
