@@ -312,6 +312,21 @@ def test_secrets_that_nobody_gave_are_random():
         assert made(key, *options) != made(key, *options)
 
 
+def test_a_configuration_of_ones_own_has_no_user_demo():
+    def made(*options):
+        things = chart.objects("--set", "image.repository=a", *options)
+        data = {key: text for each in things if each["kind"] == "Secret" for key, text in chart.secret_data(each).items()}
+        return data.keys() - {"bucketport.toml"}, [mount["mountPath"] for mount in chart.gateway(things)["volumeMounts"]]
+
+    own = "config=[stores.a]\nurl = \"memory:///\""
+    assert made() == ({"demo"}, ["/etc/bucketport", "/secrets"])
+    for options in (own, "existingConfigSecret=a", "existingConfigMap=a"):
+        assert made("--set", options) == (set(), ["/etc/bucketport"])
+    assert made("--set", own, "--set", "passwords.acme=a") == ({"acme"}, ["/etc/bucketport", "/secrets"])
+    # What the first versions of the chart needed.
+    assert made("--set", own, "--set", "passwords.demo=null") == (set(), ["/etc/bucketport"])
+
+
 @each_helm
 def test_secrets_that_were_made_up_are_kept(which):
     there = {"bucketport-passwords": {"demo": "made up", "other": "before"}, "bucketport-cluster": {"secret": "made up too"}}
@@ -637,7 +652,10 @@ def test_the_example_for_argo_cd_renders(tmp_path):
     source = application["spec"]["source"]
     assert (ROOT / source["path"] / "Chart.yaml").exists()
     file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(source["helm"]["valuesObject"]))
+    values = source["helm"]["valuesObject"]
+    # Argo CD drops what is null before Helm sees it.
+    assert "null" not in json.dumps(values)
+    file.write_text(yaml.safe_dump(values))
     first = chart.objects("--values", str(file))
     chart.template.cache_clear()
     # Argo CD renders again and again, and must find nothing changed.

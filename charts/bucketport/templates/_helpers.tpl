@@ -42,6 +42,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.existingConfigSecret | default (printf "%s-config" (include "bucketport.fullname" .)) -}}
 {{- end -}}
 
+{{/* Nobody has brought a configuration. */}}
+{{- define "bucketport.demo" -}}
+{{- if not (or .Values.config .Values.existingConfigSecret .Values.existingConfigMap) }}yes{{ end -}}
+{{- end -}}
+
+{{- define "bucketport.config" -}}
+{{- if include "bucketport.demo" . -}}
+# A place to try things out: what is uploaded is forgotten when the pod stops. For a bucket:
+#   url = "s3://bucket/prefix"
+[stores.landing]
+url = "memory:///"
+
+[[users]]
+name = "demo"
+password_file = "/secrets/demo"
+store = "landing"
+{{- else -}}
+{{- trim .Values.config -}}
+{{- end -}}
+{{- end -}}
+
+{{/* User to password, as JSON; an empty one is to be made up. */}}
+{{- define "bucketport.passwords" -}}
+{{- $passwords := ternary (dict "demo" "") dict (eq (include "bucketport.demo" .) "yes") -}}
+{{- range $user, $password := .Values.passwords -}}
+{{- if not (kindIs "invalid" $password) }}{{ $_ := set $passwords $user $password }}{{ end -}}
+{{- end -}}
+{{- toJson $passwords -}}
+{{- end -}}
+
 {{/* Empty when there are no users beside those of the configuration; so are the next two. */}}
 {{- define "bucketport.usersSecret" -}}
 {{- if .Values.existingUsersSecret -}}
@@ -54,7 +84,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "bucketport.passwordsSecret" -}}
 {{- if .Values.existingPasswordsSecret -}}
 {{- .Values.existingPasswordsSecret -}}
-{{- else if .Values.passwords -}}
+{{- else if include "bucketport.passwords" . | fromJson -}}
 {{- include "bucketport.fullname" . }}-passwords
 {{- end -}}
 {{- end -}}

@@ -7,10 +7,10 @@ metadata:
   {{- $annotations := dict -}}
   {{- /* New pods for what the gateway reads at its start alone. Users and certificates it reads again by itself. */}}
   {{- if not (or .Values.existingConfigSecret .Values.existingConfigMap) }}
-  {{- $_ := set $annotations "checksum/config" (include "bucketport.fingerprint" .Values.config) }}
+  {{- $_ := set $annotations "checksum/config" (include "bucketport.fingerprint" (include "bucketport.config" .)) }}
   {{- end }}
-  {{- if and .Values.passwords (not .Values.existingPasswordsSecret) }}
-  {{- $_ := set $annotations "checksum/passwords" (include "bucketport.fingerprint" (toJson .Values.passwords)) }}
+  {{- if and (include "bucketport.passwordsSecret" .) (not .Values.existingPasswordsSecret) }}
+  {{- $_ := set $annotations "checksum/passwords" (include "bucketport.fingerprint" (include "bucketport.passwords" .)) }}
   {{- end }}
   {{- if .Values.metrics.scrapeAnnotations }}
   {{- $_ := set $annotations "prometheus.io/scrape" "true" }}
