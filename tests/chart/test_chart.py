@@ -422,9 +422,7 @@ def check(things, folder, elsewhere):
 
     for path in folder.glob("*/*.toml"):
         path.write_text(placed(path.read_text()))
-    # What this version of the program does not serve, its documentation does not have either.
-    served = "\n## `[cluster]`\n" in (ROOT / "docs/configuration.md").read_text()
-    variables = {name: placed(value) for name, value in chart.environment(things).items() if served or "_CLUSTER__" not in name}
+    variables = {name: placed(value) for name, value in chart.environment(things).items()}
     config = placed(chart.gateway(things)["args"][-1])
     return chart.run(BINARY, "check", "--config", config, env=variables)
 
