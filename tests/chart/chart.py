@@ -29,10 +29,10 @@ def helm(which, command, *arguments, chart=CHART):
 
 
 @functools.cache
-def template(which, *arguments, kubernetes=KUBERNETES[1], chart=CHART):
+def template(which, *arguments, kubernetes=KUBERNETES[1], chart=CHART, release="bucketport"):
     """What Helm renders as text, or a RuntimeError with what it says instead."""
     options = ["--namespace", "ftp", "--kube-version", kubernetes, *arguments]
-    rendered = helm(which, "template", "bucketport", *options, chart=chart)
+    rendered = helm(which, "template", release, *options, chart=chart)
     if rendered.returncode != 0:
         raise RuntimeError(rendered.stderr)
     return rendered.stdout

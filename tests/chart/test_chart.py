@@ -456,8 +456,10 @@ def test_the_gateway_is_asked_at_all(tmp_path, certificate):
 # What is refused
 
 CLUSTER = {"cluster": {"enabled": True}}
+NODE_PORT = {"passivePorts": {"from": 30040, "to": 30059}}
 REFUSED = [
     ({"image": {"repository": ""}}, "image.repository: is required"),
+    ({"nameOverride": "FTP"}, "/nameOverride"),
     ({"passivePorts": {"from": 50010, "to": 50000}}, "passivePorts: 50010 to 50000 is empty"),
     ({"passivePorts": {"from": 20000, "to": 60000}}, "passivePorts: 20000 to 60000 are 40001 ports"),
     ({"passivePorts": {"from": 1023}}, "/passivePorts/from"),
@@ -467,8 +469,27 @@ REFUSED = [
     ({"containerPorts": {"http": 2121}}, "is containerPorts.ftp already"),
     (CLUSTER | {"passivePorts": {"from": 7000, "to": 7100}}, "cluster.port: 7021 is one of passivePorts"),
     ({"service": {"port": 50001}}, "service.port: 50001 is one of passivePorts"),
+    (NODE_PORT | {"service": {"type": "NodePort", "nodePort": 30040}}, "service.nodePort: 30040 is one of passivePorts"),
+    (
+        NODE_PORT | {"service": {"type": "NodePort", "implicitTlsNodePort": 30059}},
+        "service.implicitTlsNodePort: 30059 is one of passivePorts",
+    ),
+    (
+        NODE_PORT | {"service": {"type": "NodePort", "nodePort": 30021, "implicitTlsNodePort": 30021}},
+        "service.implicitTlsNodePort: 30021 is service.nodePort already",
+    ),
     ({"replicaCount": 2}, "replicaCount: 2 pods behind one Service need cluster.enabled"),
     (CLUSTER | {"servicePerReplica": True}, "servicePerReplica: with cluster.enabled"),
+    (CLUSTER | {"hostNetwork": True}, "cluster.enabled: not with hostNetwork"),
+    (CLUSTER | {"replicaCount": 2}, "config: each pod has a store in memory of its own"),
+    (CLUSTER | {"autoscaling": {"enabled": True}}, "config: each pod has a store in memory of its own"),
+    (
+        {"servicePerReplica": True, "replicaCount": 2, "config": "[stores.a]\n  url = 'memory:///'"},
+        "config: each pod has a store in memory of its own",
+    ),
+    (CLUSTER | {"updateStrategy": {"type": "Recreate"}}, "updateStrategy.type: Recreate, and a StatefulSet has"),
+    ({"updateStrategy": {"type": "OnDelete"}}, "updateStrategy.type: OnDelete, and a Deployment has"),
+    ({"service": {"annotations": {"a": "{ordinal}"}}}, "service.annotations: {ordinal} is for servicePerReplica"),
     (CLUSTER | {"replicaCount": 5}, "replicaCount: 5 is more than cluster.replicas, 4"),
     (CLUSTER | {"passivePorts": {"to": 50002}}, "passivePorts: 3 ports are fewer than cluster.replicas, 4"),
     ({"servicePerReplica": True, "service": {"type": "NodePort"}}, "servicePerReplica: not with service.type NodePort"),
@@ -519,6 +540,21 @@ REFUSED = [
     ),
     ({"networkPolicy": {"enabled": True}, "hostNetwork": True}, "networkPolicy: has no effect on pods with hostNetwork"),
     ({"podDisruptionBudget": {"maxUnavailable": None}}, "podDisruptionBudget: needs maxUnavailable or minAvailable"),
+    ({"podDisruptionBudget": {"minAvailable": 1}}, "podDisruptionBudget.minAvailable: 1 of 1 pods lets none go"),
+    ({"podDisruptionBudget": {"minAvailable": "100%"}}, "podDisruptionBudget.minAvailable: 100% of 1 pods lets none go"),
+    (
+        CLUSTER | {"autoscaling": {"enabled": True}, "podDisruptionBudget": {"minAvailable": 2}},
+        "podDisruptionBudget.minAvailable: 2 of 2 pods lets none go",
+    ),
+    (CLUSTER | {"autoscaling": {"enabled": True}}, "resources.requests.cpu: 100m is less than 500m"),
+    (
+        CLUSTER | {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": 0.25}}},
+        "resources.requests.cpu: 0.25 is less than 500m",
+    ),
+    (
+        CLUSTER | {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}},
+        "resources.requests.cpu: 0 is less than 500m",
+    ),
     (
         {"env": [{"name": "BUCKETPORT_FTP__DRAIN_TIMEOUT", "value": "1h"}]},
         "env: BUCKETPORT_FTP__DRAIN_TIMEOUT is set by the chart",
@@ -539,6 +575,35 @@ def test_refused(which, values, message, tmp_path):
         chart.template(which, *MINIMAL, "--values", str(file))
     # One version names values as /a/b, the other as a.b.
     assert message in str(said.value) or message[1:].replace("/", ".") in str(said.value), said.value
+
+
+@each_helm
+def test_a_name_that_no_service_can_have_is_refused(which):
+    with pytest.raises(RuntimeError, match="fullnameOverride: is required, because a Service cannot be named 7ftp-bucketport"):
+        chart.template(which, *MINIMAL, release="7ftp")
+    chart.template(which, *MINIMAL, "--set", "fullnameOverride=ftp", release="7ftp")
+
+
+def test_replicas_that_are_scaled_by_nothing_in_particular_need_no_processor():
+    options = ["cluster.enabled=true", "config=[stores.a]\nurl = \"s3://a\"", "autoscaling.enabled=true"]
+    scaled = ["autoscaling.targetCPUUtilizationPercentage=0", "autoscaling.targetSessionsPerPod=100"]
+    sets = [part for each in options + scaled for part in ("--set", each)]
+    (metric,) = only(chart.objects(*MINIMAL, *sets), "HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert metric["type"] == "Pods"
+    enough = [part for each in [*options, "resources.requests.cpu=500m"] for part in ("--set", each)]
+    (metric,) = only(chart.objects(*MINIMAL, *enough), "HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert metric["containerResource"]["container"] == chart.gateway(of("minimal"))["name"]
+
+
+def test_a_chart_above_may_switch_it_off():
+    assert chart.objects(*MINIMAL, "--set", "enabled=true") == of("minimal")
+
+
+def test_an_algorithm_of_ones_own_brings_its_own_size():
+    options = ["tls.enabled=true,tls.certManager.enabled=true", "tls.certManager.issuerRef.name=a", "passiveHost=a.example.com"]
+    sets = [part for each in [*options, "tls.certManager.privateKey.algorithm=RSA"] for part in ("--set", each)]
+    certificate = only(chart.objects(*MINIMAL, *sets), "Certificate")
+    assert certificate["spec"]["privateKey"] == {"algorithm": "RSA", "rotationPolicy": "Always"}
 
 
 def test_all_mistakes_are_told_at_once():
@@ -571,7 +636,7 @@ def test_the_schema_knows_the_values_and_no_others():
     found = list(levels(schema(), defaults()))
     assert len(found) >= 20
     for path, described, values in found:
-        known = described["properties"].keys() - ({"global"} if not path else set())
+        known = described["properties"].keys() - ({"global", "enabled"} if not path else set())
         # A probe has a default for some of its times only.
         assert known == values.keys() or path and path[-1].endswith("Probe"), path
         assert values.keys() <= known, path
