@@ -1,6 +1,6 @@
 """Renders the chart, and knows what Kubernetes would say to the result."""
 
-import base64, functools, json, os, pathlib, re, subprocess
+import base64, collections, functools, json, os, pathlib, re, subprocess
 
 import jsonschema, kubernetes_validate, yaml
 
@@ -38,9 +38,19 @@ def template(which, *arguments, kubernetes=KUBERNETES[1], chart=CHART, release="
     return rendered.stdout
 
 
+class Loader(yaml.CSafeLoader):
+    """Refuses a key that is there twice, as Kubernetes does."""
+
+    def construct_mapping(self, node, deep=False):
+        twice = [key for key, count in collections.Counter(key.value for key, _ in node.value).items() if count > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def objects(*arguments, which="helm 4", **options):
     """The rendered objects in the order of their kinds and names, which both versions of Helm share."""
-    documents = yaml.load_all(template(which, *arguments, **options), Loader=yaml.CSafeLoader)
+    documents = yaml.load_all(template(which, *arguments, **options), Loader=Loader)
     return sorted((document for document in documents if document), key=identity)
 
 

@@ -250,6 +250,17 @@ def test_a_balancer_of_aws_leaves_transfers_alone():
         assert attributes[f"{unhealthy}.draining_interval_seconds"] + "s" == drain
 
 
+def test_a_label_that_is_given_twice_is_there_once():
+    labels = "commonLabels.a=1,service.labels.a=2,podLabels.a=3,metrics.podMonitor.labels.a=4"
+    own = "commonLabels.app\\.kubernetes\\.io/name=mine"
+    options = ["--set-string", labels, "--set-string", own, "--set", "metrics.podMonitor.enabled=true"]
+    things = chart.objects(*MINIMAL, *options)
+    found = {thing["kind"]: thing["metadata"]["labels"]["a"] for thing in things}
+    assert found["Service"] == "2" and found["PodMonitor"] == "4" and found["Deployment"] == "1"
+    assert pod(things)["metadata"]["labels"]["a"] == "3"
+    assert {thing["metadata"]["labels"]["app.kubernetes.io/name"] for thing in things} == {"bucketport"}
+
+
 def test_each_replica_has_a_service_and_says_so():
     things = of("service-per-replica")
     services = chart.client_services(things)

@@ -21,13 +21,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{- define "bucketport.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "bucketport.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "bucketport.labelsWith" (list . dict) -}}
+{{- end -}}
+
+{{/* The labels of every object and some of this one's own, each key once: the chart's own go first, then these. */}}
+{{- define "bucketport.labelsWith" -}}
+{{- $own := last . -}}
+{{- with first . -}}
+{{- $chart := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $chart "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $chart "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- mergeOverwrite (dict) .Values.commonLabels $own $chart (include "bucketport.selectorLabels" . | fromYaml) | toYaml -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "bucketport.serviceAccountName" -}}
