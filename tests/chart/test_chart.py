@@ -285,6 +285,19 @@ def test_annotations_of_proxy_protocol_and_configuration_go_together():
         assert gateway or first["spec"].get("externalTrafficPolicy", "Local") == "Local", name
 
 
+def test_one_replica_leaves_a_node_that_fails():
+    def seconds(*options):
+        tolerations = pod(chart.objects(*MINIMAL, *options))["spec"].get("tolerations", [])
+        return {each.get("key", "any").rpartition("/")[2]: each.get("tolerationSeconds") for each in tolerations}
+
+    assert seconds() == {"not-ready": 30, "unreachable": 30}
+    # The others serve, and a StatefulSet's pod is not replaced by that.
+    assert seconds("--set", "cluster.enabled=true") == {}
+    own = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 600}
+    assert seconds("--set-json", f"tolerations=[{json.dumps(own)}]") == {"unreachable": 600, "not-ready": 30}
+    assert seconds("--set-json", 'tolerations=[{"operator": "Exists"}]') == {"any": None}
+
+
 MINIMAL = ["--values", str(chart.values_file("minimal"))]
 
 

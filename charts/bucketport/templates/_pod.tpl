@@ -201,7 +201,18 @@ spec:
   nodeSelector:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .Values.tolerations }}
+  {{- $tolerations := .Values.tolerations }}
+  {{- if not (include "bucketport.numbered" .) }}
+  {{- /* Nobody else serves meanwhile, and Kubernetes would wait for five minutes. One without a key tolerates everything. */}}
+  {{- $keys := list }}
+  {{- range $tolerations }}{{ $keys = append $keys (.key | default "") }}{{ end }}
+  {{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" }}
+  {{- if not (or (has . $keys) (has "" $keys)) }}
+  {{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" 30) }}
+  {{- end }}
+  {{- end }}
+  {{- end }}
+  {{- with $tolerations }}
   tolerations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
