@@ -200,6 +200,11 @@ def test_kubernetes_waits_for_the_drain(name):
     drain = int(chart.environment(of(name))["BUCKETPORT_FTP__DRAIN_TIMEOUT"].removesuffix("s"))
     sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     assert spec["terminationGracePeriodSeconds"] >= drain + sleep + 21
+    rollout = workload(of(name))["spec"]
+    if rollout.get("strategy", {}).get("type") == "Recreate":
+        assert rollout["progressDeadlineSeconds"] == spec["terminationGracePeriodSeconds"] + 300
+    else:
+        assert "progressDeadlineSeconds" not in rollout
 
 
 @each_case
@@ -230,6 +235,12 @@ def test_a_pod_goes_when_the_balancer_sends_others(name):
     assert lifecycle == {"preStop": {"sleep": {"seconds": expected}}}
     ready = workload(things)["spec"].get("minReadySeconds", 0)
     assert ready == {"cluster": 45, "dual-stack": 30, "service-per-replica": 30}.get(name, 0)
+
+
+def test_a_strategy_of_ones_own_is_not_taken_for_another():
+    own = ["--set", "hostNetwork=true,service.type=ClusterIP,updateStrategy.rollingUpdate.maxSurge=0"]
+    spec = workload(chart.objects(*MINIMAL, *own))["spec"]
+    assert spec["strategy"] == {"rollingUpdate": {"maxSurge": 0}} and "progressDeadlineSeconds" not in spec
 
 
 def test_no_sleep_and_no_wait_can_be_asked_for():
