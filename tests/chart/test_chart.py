@@ -243,6 +243,11 @@ def test_a_strategy_of_ones_own_is_not_taken_for_another():
     assert spec["strategy"] == {"rollingUpdate": {"maxSurge": 0}} and "progressDeadlineSeconds" not in spec
 
 
+def test_a_store_that_is_away_lets_no_cluster_go_at_once():
+    for name, policy in [("minimal", "AlwaysAllow"), ("cluster", "IfHealthyBudget"), ("everything", "IfHealthyBudget")]:
+        assert only(of(name), "PodDisruptionBudget")["spec"]["unhealthyPodEvictionPolicy"] == policy
+
+
 def test_no_sleep_and_no_wait_can_be_asked_for():
     things = chart.objects(*MINIMAL, "--set", "cluster.enabled=true,preStopSleepSeconds=0,minReadySeconds=0")
     assert "lifecycle" not in chart.gateway(things) and "minReadySeconds" not in workload(things)["spec"]
