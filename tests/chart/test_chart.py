@@ -428,6 +428,21 @@ def test_a_network_policy_without_peers():
     assert ingress("--set", "cluster.enabled=true")[7021] == [pods]
 
 
+def test_a_network_policy_lets_names_and_credentials_through():
+    def egress(*options):
+        options = ["networkPolicy.enabled=true,networkPolicy.egress.metadataServices=true", *options]
+        sets = [part for each in options for part in ("--set", each)]
+        rules = only(chart.objects(*MINIMAL, *sets), "NetworkPolicy")["spec"]["egress"]
+        return {rule["ports"][0]["port"]: (rule["ports"], [peer["ipBlock"]["cidr"] for peer in rule.get("to", [])]) for rule in rules}
+
+    dns, everywhere = egress()[53]
+    assert [(each["port"], each["protocol"]) for each in dns] == [(53, "UDP"), (53, "TCP"), (5353, "UDP"), (5353, "TCP")]
+    assert everywhere == []
+    older = ["169.254.169.254/32", "169.254.170.23/32"]
+    assert egress()[80][1] == older
+    assert egress("ipFamilies={IPv6}")[80][1] == [*older, "fd00:ec2::254/128", "fd00:ec2::23/128"]
+
+
 # The gateway
 
 BINARY = ROOT / "target/debug/bucketport"
