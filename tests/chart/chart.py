@@ -184,8 +184,8 @@ def plain_manifests():
     """deploy/kubernetes/bucketport.yaml."""
     values = ROOT / "deploy/kubernetes/values.yaml"
     text = template("helm 4", "--values", str(values))
-    # Neither Helm nor its release is there to manage them.
-    text = re.sub(r"^ *(helm\.sh/chart|app\.kubernetes\.io/managed-by): .*\n", "", text, flags=re.MULTILINE)
+    # Neither Helm nor its release is there to manage them, and a checksum would not change with the configuration.
+    text = re.sub(r"^ *(helm\.sh/chart|app\.kubernetes\.io/managed-by|checksum/\w+): .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^# Source: .*\n| +$", "", text, flags=re.MULTILINE)
     return "# Rendered from charts/bucketport with values.yaml beside this, by `make chart-render`.\n" + text
 
