@@ -576,7 +576,7 @@ REFUSED = [
     ({"tls": {"implicit": True}}, "tls.enabled: is false, and other values of tls are set"),
     (
         {"tls": {"enabled": True, "secretName": "a", "clientCASecret": "b", "mode": "optional"}},
-        "tls.clientCASecret: needs tls.mode required",
+        "tls.clientCertificates: required needs tls.mode required",
     ),
     ({"tls": {"enabled": True, "certManager": {"enabled": True}}}, "tls.certManager.issuerRef.name: is required"),
     (
@@ -652,6 +652,12 @@ def test_replicas_that_are_scaled_by_nothing_in_particular_need_no_processor():
 
 def test_a_chart_above_may_switch_it_off():
     assert chart.objects(*MINIMAL, "--set", "enabled=true") == of("minimal")
+
+
+def test_clients_may_have_certificates_where_they_need_no_tls():
+    options = "tls.enabled=true,tls.secretName=a,tls.clientCASecret=b,tls.clientCertificates=optional,tls.mode=optional"
+    variables = chart.environment(chart.objects(*MINIMAL, "--set", options))
+    assert variables["BUCKETPORT_FTP__TLS__CLIENT_CERTIFICATES"] == variables["BUCKETPORT_FTP__TLS__MODE"] == "optional"
 
 
 def test_an_algorithm_of_ones_own_brings_its_own_size():

@@ -34,6 +34,8 @@
 {{- if .clientCASecret }}
 - name: BUCKETPORT_FTP__TLS__CLIENT_CA
   value: /client-ca/ca.crt
+- name: BUCKETPORT_FTP__TLS__CLIENT_CERTIFICATES
+  value: {{ .clientCertificates }}
 {{- end }}
 {{- if .implicit }}
 - name: BUCKETPORT_FTP__IMPLICIT_TLS_LISTEN
