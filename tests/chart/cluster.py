@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API on loopback as Helm asks for when it renders against a cluster that has some Secrets."""
+"""As much of a Kubernetes API on loopback as Helm asks for when it renders against a cluster that has some objects."""
 
 import base64, contextlib, http.server, json, threading
 
@@ -7,11 +7,12 @@ KINDS = {
     "v1": ["Secret", "Service", "ServiceAccount"],
     "apps/v1": ["Deployment", "StatefulSet"],
     "policy/v1": ["PodDisruptionBudget"],
+    "autoscaling/v2": ["HorizontalPodAutoscaler"],
 }
 OWNED = {"meta.helm.sh/release-name": "bucketport", "meta.helm.sh/release-namespace": "ftp"}
 
 
-def answers(secrets):
+def answers(secrets, replicas):
     groups = [version for version in KINDS if "/" in version]
     about = lambda version: {"groupVersion": version, "version": version.rpartition("/")[2]}
     found = {
@@ -29,25 +30,28 @@ def answers(secrets):
         resources = [{"name": f"{kind.lower()}s", "namespaced": True, "kind": kind, "verbs": ["get"]} for kind in kinds]
         path = f"/apis/{version}" if "/" in version else f"/api/{version}"
         found[path] = {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
+    managed = {"namespace": "ftp", "labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": OWNED}
     for name, content in secrets.items():
         found[f"/api/v1/namespaces/ftp/secrets/{name}"] = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {
-                "name": name,
-                "namespace": "ftp",
-                "labels": {"app.kubernetes.io/managed-by": "Helm"},
-                "annotations": OWNED,
-            },
+            "metadata": {"name": name, **managed},
             "data": {key: base64.b64encode(text.encode()).decode() for key, text in content.items()},
+        }
+    if replicas is not None:
+        found["/apis/apps/v1/namespaces/ftp/statefulsets/bucketport"] = {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "bucketport", **managed},
+            "spec": {"replicas": replicas},
         }
     return found
 
 
 @contextlib.contextmanager
-def with_secrets(secrets):
-    """The address of a cluster whose namespace `ftp` has these Secrets of the release `bucketport`."""
-    known = answers(secrets)
+def with_objects(secrets, replicas=None):
+    """The address of a cluster whose namespace `ftp` has these Secrets of the release `bucketport`, and this many pods."""
+    known = answers(secrets, replicas)
 
     class Api(http.server.BaseHTTPRequestHandler):
         def do_GET(self):

@@ -317,6 +317,15 @@ def test_one_replica_leaves_a_node_that_fails():
 MINIMAL = ["--values", str(chart.values_file("minimal"))]
 
 
+SERVER = ["--dry-run=server", "--disable-openapi-validation", "--kube-apiserver"]
+# Kinds that the cluster of these tests does not know.
+NOTHING_CUSTOM = [
+    "--set",
+    "metrics.podMonitor.enabled=false,metrics.prometheusRule.enabled=false,metrics.dashboard.enabled=false,"
+    "networkPolicy.enabled=false,tls.enabled=false,tls.certManager.enabled=false",
+]
+
+
 def annotations(*options):
     return pod(chart.objects(*MINIMAL, *options))["metadata"]["annotations"]
 
@@ -370,8 +379,8 @@ def test_a_configuration_of_ones_own_has_no_user_demo():
 @each_helm
 def test_secrets_that_were_made_up_are_kept(which):
     there = {"bucketport-passwords": {"demo": "made up", "other": "before"}, "bucketport-cluster": {"secret": "made up too"}}
-    with cluster.with_secrets(there) as address:
-        options = ["--dry-run=server", "--kube-apiserver", address, "--disable-openapi-validation"]
+    with cluster.with_objects(there) as address:
+        options = [*SERVER, address]
         values = ["--set", "image.repository=a,cluster.enabled=true,passwords.other=given,passwords.new="]
         things = chart.objects(*options, *values, which=which)
     kept = {thing["metadata"]["name"]: chart.secret_data(thing) for thing in things if thing["kind"] == "Secret"}
@@ -379,6 +388,14 @@ def test_secrets_that_were_made_up_are_kept(which):
     passwords = kept["bucketport-passwords"]
     assert re.fullmatch("[A-Za-z0-9]{24}", passwords.pop("new"))
     assert passwords == {"demo": "made up", "other": "given"}
+
+
+@each_helm
+@pytest.mark.parametrize("replicas", [None, 0, 3])
+def test_autoscaling_begins_with_the_pods_that_are_there(which, replicas):
+    with cluster.with_objects({}, replicas) as address:
+        things = chart.objects(*SERVER, address, "--values", str(chart.values_file("cluster")), *NOTHING_CUSTOM, which=which)
+    assert workload(things)["spec"].get("replicas") == replicas
 
 
 def test_the_dashboard_and_the_alerts_are_those_of_the_files():
