@@ -759,6 +759,13 @@ def test_notes_say_how_to_reach_it(name, tmp_path):
     assert "{{" not in text and "<no value>" not in text
 
 
+def test_notes_warn_of_nodes_that_hide_clients(tmp_path):
+    told = "externalTrafficPolicy is \"Cluster\" without proxyProtocol"
+    assert told in notes(tmp_path / "a", *MINIMAL, "--set", "service.externalTrafficPolicy=Cluster")
+    assert told not in notes(tmp_path / "b", *MINIMAL)
+    assert told not in notes(tmp_path / "c", "--values", str(chart.values_file("azure-private-link")))
+
+
 @pytest.mark.parametrize("password", ["", "change-me"])
 def test_notes_say_where_a_random_password_is(password, tmp_path):
     text = notes(tmp_path, *MINIMAL, "--set", f"passwords.demo={password}")
