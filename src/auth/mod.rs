@@ -133,15 +133,15 @@ impl Auth {
         if !(right && known) {
             return Err(LoginError::BadCredentials);
         }
-        match (account.proof.certificate(), certificate) {
-            (None, _) => {}
-            (Some(_), None) => return Err(LoginError::NoCertificate),
-            (Some(bound), Some(shown)) if !bound.match_any(shown.names()) => {
+        if let Some(bound) = account.proof.certificate() {
+            let shown = certificate.ok_or(LoginError::NoCertificate)?;
+            if !bound.match_any(shown.names()) {
                 return Err(LoginError::OtherCertificate);
             }
             // Semantics decision: it has to be valid at each login. Sessions that are logged in go on.
-            (Some(_), Some(shown)) if shown.is_expired() => return Err(LoginError::ExpiredCertificate),
-            (Some(_), Some(_)) => {}
+            if shown.is_expired() {
+                return Err(LoginError::ExpiredCertificate);
+            }
         }
         if !account.user.allows(peer) {
             return Err(LoginError::Denied);

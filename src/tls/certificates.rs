@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn what_nobody_can_ask_for_is_a_mistake() {
         assert!(certificate(&["192.0.2.1"], Role::Default).is_ok());
-        let mistake = certificate(&["192.0.2.1"], Role::Named).err().expect("no DNS name").to_string();
+        let mistake = certificate(&["192.0.2.1"], Role::Named).expect_err("no DNS name").to_string();
         assert_eq!(mistake, "x.certificate: a.crt: has no DNS name in it, so no client can ask for it");
     }
 }

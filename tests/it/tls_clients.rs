@@ -308,9 +308,8 @@ fn a_data_connection_shows_what_its_control_connection_has_shown() {
     let gateway = world.setup("required", "optional").start();
     for version in ["1.2", "1.3"] {
         let script = r"
-def moved(client, name, resuming=False):
-    show(name)
-    client.context, client.resuming = context, resuming
+def moved(client, shown, resuming=False):
+    client.context, client.resuming = shown, resuming
     data = client.transfercmd('STOR x')
     # Of TLS 1.3 the client has done its part when it is refused.
     try: data.sendall(b'x')
@@ -322,11 +321,13 @@ for control, user, password in [('camera', 'camera', 'x'), ('camera', 'demo', 's
     reply, client = attempt(user, password)
     assert reply.startswith('230'), reply
     client.prot_p()
+    own = client.context
     for name in ['camera', 'dns', 'stranger', None]:
-        reply = moved(client, name)
+        show(name)
+        reply = moved(client, context)
         assert reply.startswith('226' if name == control else '522'), (control, user, name, reply)
     # As with all refusals of TLS, the session goes on.
-    assert moved(client, control, True).startswith('226')
+    assert moved(client, own, True).startswith('226')
 ";
         world.python(&gateway, version, script);
     }
@@ -334,7 +335,7 @@ for control, user, password in [('camera', 'camera', 'x'), ('camera', 'demo', 's
         let labels = format!("connection=\"data\",result=\"{result}\"");
         gateway.metric(&format!("bucketport_tls_handshakes_total{{{labels}}}"))
     };
-    assert_eq!(["full", "resumed", "refused", "failed"].map(handshakes), [6.0, 6.0, 18.0, 0.0]);
+    assert_eq!((handshakes("full"), handshakes("resumed"), handshakes("refused")), (6.0, 6.0, 18.0));
 }
 
 #[test]
