@@ -95,7 +95,9 @@ struct App {
 impl App {
     async fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
         let shutdown = Shutdown::new(Handle::current());
-        let metrics = Arc::new(Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names()));
+        let metrics = Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names());
+        let metrics = Arc::new(metrics.of_users(config.http.metrics_users));
+        metrics.sessions_limit(config.ftp.max_connections);
         let memory = usize::try_from(config.transfer.memory).context("transfer.memory")?;
         let budget = Budget::new(memory, Arc::clone(&metrics));
         let stores = Stores::build(&config.stores, &config.transfer, &budget, &metrics, &shutdown)
@@ -104,7 +106,7 @@ impl App {
         let auth = Arc::new(Auth::new(&config.users));
         let tls = config.ftp.tls.clone().map(|tls| Tls::load(tls, Arc::clone(&metrics)));
         let tls = tls.transpose().context("cannot use the certificate")?.map(Arc::new);
-        let reloader = Reloader::watch(Arc::clone(&auth), tls.clone(), reload).await;
+        let reloader = Reloader::watch(Arc::clone(&auth), tls.clone(), reload, Arc::clone(&metrics)).await;
         let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
         let workers = Arc::new(Workers::start().context("cannot start threads")?);
 
@@ -130,7 +132,7 @@ impl App {
         )
         .context("cannot listen on any port of ftp.passive_ports")?;
 
-        let health = Health::watch(&stores, &shutdown);
+        let health = Health::watch(&stores, &metrics, &shutdown);
         announce("http", &web);
         shutdown.spawn_service("http server", {
             let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());

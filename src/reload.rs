@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use crate::auth::Auth;
 use crate::config::{ConfigErrors, Reload, Reread};
+use crate::metrics::{Metrics, Reloaded};
 use crate::tls::Tls;
 
 /// How often the files are looked at. Polling sees every way in which Kubernetes and editors replace a file.
@@ -19,14 +20,20 @@ pub(crate) struct Reloader {
     auth: Arc<Auth>,
     tls: Option<Arc<Tls>>,
     source: Arc<Reload>,
+    metrics: Arc<Metrics>,
     /// What the users file held when it was last looked at.
     seen: Option<Vec<u8>>,
 }
 
 impl Reloader {
     /// Watches the file that `source` names, if it names one, and those of `tls`.
-    pub(crate) async fn watch(auth: Arc<Auth>, tls: Option<Arc<Tls>>, source: Reload) -> Self {
-        let mut reloader = Self { auth, tls, source: Arc::new(source), seen: None };
+    pub(crate) async fn watch(
+        auth: Arc<Auth>,
+        tls: Option<Arc<Tls>>,
+        source: Reload,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let mut reloader = Self { auth, tls, source: Arc::new(source), metrics, seen: None };
         reloader.seen = reloader.file_content().await;
         reloader
     }
@@ -70,7 +77,9 @@ impl Reloader {
             auth.replace_users(&users);
             Ok::<_, ConfigErrors>(users.len())
         });
-        match reloading.await {
+        let reloaded = reloading.await;
+        self.metrics.reloaded(Reloaded::Users, matches!(reloaded, Ok(Ok(_))));
+        match reloaded {
             Ok(Ok(users)) => tracing::info!(users, "users reloaded"),
             Ok(Err(errors)) => tracing::error!(%errors, "users not reloaded, the old ones stay"),
             Err(error) => tracing::error!(%error, "users not reloaded, the old ones stay"),

@@ -13,6 +13,7 @@ use crate::data::{Abort, OpenData};
 use crate::digest::Algorithm;
 use crate::encoding::NameEncoding;
 use crate::facts::Facts;
+use crate::metrics::Counted;
 use crate::net::Ends;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
@@ -42,6 +43,8 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 struct State {
     user: Option<Arc<User>>,
+    /// The session's place among those of the user, for whoever counts them.
+    counted: Option<Counted>,
     facts: Facts,
     names: NameEncoding,
     pending: Option<Pending>,
@@ -74,10 +77,12 @@ impl Session {
         self.state().user.clone()
     }
 
-    /// Makes the session `user`'s.
-    pub(crate) fn log_in(&self, user: Arc<User>) {
+    /// Makes the session `user`'s, who is `counted` until it ends.
+    pub(crate) fn log_in(&self, user: Arc<User>, counted: Counted) {
         self.span.record("user", user.name.as_str());
-        self.state().user = Some(user);
+        let mut state = self.state();
+        state.user = Some(user);
+        state.counted = Some(counted);
     }
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).

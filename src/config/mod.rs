@@ -34,7 +34,7 @@ pub use cluster::{ClusterConfig, Peer, Slices};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
-pub use http::HttpConfig;
+pub use http::{HttpConfig, OTHER_USERS};
 pub use load::{Loaded, Origin, Reload, Reread, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};

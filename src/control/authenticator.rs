@@ -50,7 +50,8 @@ impl Authenticator for SessionAuthenticator {
         match login.instrument(self.session.span.clone()).await {
             Ok(user) => {
                 self.metrics.login(LoginResult::Ok);
-                self.session.log_in(user);
+                let counted = self.metrics.logged_in(&user.name);
+                self.session.log_in(user, counted);
                 Ok(Principal { username: name.to_owned() })
             }
             Err(error) => {

@@ -69,7 +69,8 @@ impl Backend {
         async {
             fenced(work).await.map_err(|error| {
                 let reply = failure(operation, &error);
-                if transfer_result(&error) == TransferResult::StoreError {
+                if matches!(transfer_result(&error), TransferResult::StoreError | TransferResult::ServerError)
+                {
                     tracing::warn!(verb, error = &error as &dyn std::error::Error, "command failed");
                 } else {
                     tracing::debug!(verb, code = reply.code, reason = reply.lines.first(), "command refused");
@@ -116,7 +117,7 @@ fn what(panic: &(dyn std::any::Any + Send)) -> String {
 /// What libunftp is told. The client's reply comes from [`failure`]; this only feeds libunftp's own metrics.
 fn kind(error: &files::Error) -> ErrorKind {
     match transfer_result(error) {
-        TransferResult::StoreError => ErrorKind::LocalError,
+        TransferResult::StoreError | TransferResult::ServerError => ErrorKind::LocalError,
         TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => {
             ErrorKind::ConnectionClosed
         }

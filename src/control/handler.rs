@@ -134,15 +134,16 @@ impl Backend {
     where
         F: Future<Output = files::Result<u64>>,
     {
-        let (store, metrics) = (files.store(), &self.front.metrics);
+        let (store, user, metrics) = (files.store(), files.user(), &self.front.metrics);
         let _active = metrics.transfer_active(direction);
         let begun = Instant::now();
         self.run(pending.operation, async {
             // A panic is accounted for like any other failure.
-            let moved = fenced(work(&pending.abort, metrics.transfer_bytes(direction, store))).await;
+            let bytes = metrics.transfer_bytes(direction, store, user);
+            let moved = fenced(work(&pending.abort, bytes)).await;
             let took = begun.elapsed();
             let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
-            metrics.transfer_ended(direction, result, took);
+            metrics.transfer_ended(direction, user, result, took);
             tracing::info!(
                 direction = direction.label(),
                 result = result.label(),

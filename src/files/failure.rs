@@ -76,7 +76,7 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
     use storage::Error as E;
     match error {
         Error::Denied(_) | Error::Root | Error::Reserved => TransferResult::Rejected,
-        Error::Internal(_) => TransferResult::StoreError,
+        Error::Internal(_) => TransferResult::ServerError,
         Error::Storage(error) => match error {
             E::NotFound
             | E::IsADirectory
@@ -108,5 +108,21 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
             E::Data(DataError::Stalled(_)) => TransferResult::Stalled,
             E::Data(DataError::Aborted) => TransferResult::Aborted,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_a_failed_transfer_is() {
+        let result = |error: storage::Error| transfer_result(&Error::Storage(error));
+        assert_eq!(transfer_result(&Error::Internal("panic".to_owned())), TransferResult::ServerError);
+        assert_eq!(transfer_result(&Error::Root), TransferResult::Rejected);
+        assert_eq!(result(storage::Error::NotFound), TransferResult::Rejected);
+        assert_eq!(result(storage::Error::Changed), TransferResult::StoreError);
+        assert_eq!(result(storage::Error::Data(DataError::ControlLost)), TransferResult::ClientLost);
+        assert_eq!(result(storage::Error::Data(DataError::Aborted)), TransferResult::Aborted);
     }
 }

@@ -65,6 +65,11 @@ impl Files {
         self.store.name()
     }
 
+    /// The name of whose they are.
+    pub fn user(&self) -> &str {
+        &self.user.name
+    }
+
     /// The file or directory at `path`.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         self.look(path)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::storage::{Store, Stores};
 
@@ -20,6 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Health {
     shutdown: Shutdown,
+    metrics: Arc<Metrics>,
     /// By store; none until it has been asked for the first time.
     stores: Mutex<BTreeMap<String, Option<Reach>>>,
 }
@@ -32,9 +34,10 @@ enum Reach {
 
 impl Health {
     /// Begins to ask `stores`.
-    pub(crate) fn watch(stores: &Stores, shutdown: &Shutdown) -> Arc<Self> {
+    pub(crate) fn watch(stores: &Stores, metrics: &Arc<Metrics>, shutdown: &Shutdown) -> Arc<Self> {
         let unknown = stores.iter().map(|store| (store.name().to_owned(), None)).collect();
-        let health = Arc::new(Self { shutdown: shutdown.clone(), stores: Mutex::new(unknown) });
+        let (metrics, stores_known) = (Arc::clone(metrics), Mutex::new(unknown));
+        let health = Arc::new(Self { shutdown: shutdown.clone(), metrics, stores: stores_known });
         for store in stores.iter() {
             shutdown.spawn_service("store probe", Arc::clone(&health).ask(Arc::clone(store)));
         }
@@ -58,6 +61,7 @@ impl Health {
 
     /// Returns what was known before.
     fn note(&self, store: &str, reach: Reach) -> Option<Reach> {
+        self.metrics.store_reachable(store, reach == Reach::Answers);
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
         stores.insert(store.to_owned(), Some(reach)).flatten()
     }

@@ -39,6 +39,7 @@ pub(crate) async fn serve(
 }
 
 async fn render_metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    shared.metrics.ready(shared.health.reasons().is_empty());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
 }
 

@@ -15,7 +15,7 @@ impl Metrics {
 
     /// Counts bytes that are handed on.
     pub fn forwarded_bytes(&self, to: Toward) -> ByteCount {
-        ByteCount(self.forwarded_bytes.with_label_values(&[to.label()]))
+        ByteCount::new([self.forwarded_bytes.with_label_values(&[to.label()])])
     }
 
     pub(super) fn start_forwarded_at_zero(&self) {

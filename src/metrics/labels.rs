@@ -26,6 +26,8 @@ pub enum TransferResult {
     Rejected,
     /// The store failed.
     StoreError,
+    /// The gateway itself failed.
+    ServerError,
 }
 
 /// How a login ended.
@@ -39,6 +41,14 @@ pub enum LoginResult {
     LockedOut,
     /// Right password, but the address or the state of the server does not allow it.
     Denied,
+}
+
+/// What is read again while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "what SIGHUP reads")]
+pub enum Reloaded {
+    Users,
+    Certificates,
 }
 
 /// Why a connection was turned away.
@@ -160,8 +170,15 @@ impl Direction {
 }
 
 impl TransferResult {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Ok, Self::Aborted, Self::ClientLost, Self::Stalled, Self::Rejected, Self::StoreError];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::Aborted,
+        Self::ClientLost,
+        Self::Stalled,
+        Self::Rejected,
+        Self::StoreError,
+        Self::ServerError,
+    ];
 
     /// The label value.
     pub const fn label(self) -> &'static str {
@@ -172,6 +189,7 @@ impl TransferResult {
             Self::Stalled => "stalled",
             Self::Rejected => "rejected",
             Self::StoreError => "store_error",
+            Self::ServerError => "server_error",
         }
     }
 }
@@ -185,6 +203,17 @@ impl LoginResult {
             Self::BadCredentials => "bad_credentials",
             Self::LockedOut => "locked_out",
             Self::Denied => "denied",
+        }
+    }
+}
+
+impl Reloaded {
+    pub(super) const ALL: [Self; 2] = [Self::Users, Self::Certificates];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Certificates => "certificates",
         }
     }
 }

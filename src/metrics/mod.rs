@@ -1,25 +1,29 @@
 //! Every metric of Bucketport, declared in one table; `docs/metrics.md` has the same order.
 //!
-//! Label values are bounded: verbs come from the verb table, stores and certificates from the configuration, the
-//! rest from the enums here. Counters exist from the start, so that a rate over one never misses its first event.
+//! Label values are bounded: verbs come from the verb table, stores, certificates and users from the configuration,
+//! the rest from the enums here. Counters exist from the start, so that a rate over one never misses its first event.
 
+mod counted;
 mod forwarded;
 mod labels;
 mod session;
+mod table;
+mod users;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
+pub use counted::{ByteCount, Counted};
 pub use labels::{
-    Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, SessionTls, StoreOperation,
-    StoreOutcome, TlsConnection, Toward, TransferResult,
+    Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, Reloaded, SessionTls,
+    StoreOperation, StoreOutcome, TlsConnection, Toward, TransferResult,
 };
 pub use session::CountedSession;
+
+use table::Table;
+use users::Users;
 
 /// Seconds from a command's line to its final reply.
 const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -34,7 +38,12 @@ const STORE_BUCKETS: &[f64] =
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    users: Users,
+    ready: IntGauge,
+    store_reachable: IntGaugeVec,
+    last_reload_successful: IntGaugeVec,
     sessions: IntGaugeVec,
+    sessions_limit: IntGauge,
     sessions_total: IntCounterVec,
     tls_handshakes: IntCounterVec,
     tls_unannounced_ends: IntCounter,
@@ -44,6 +53,9 @@ pub struct Metrics {
     transfer_bytes: IntCounterVec,
     transfer_seconds: HistogramVec,
     transfers_active: IntGaugeVec,
+    user_sessions: IntGaugeVec,
+    user_transfers: IntCounterVec,
+    user_transfer_bytes: IntCounterVec,
     store_request_seconds: HistogramVec,
     unlisted_keys: IntCounterVec,
     cleaned: IntCounterVec,
@@ -70,7 +82,19 @@ impl Metrics {
             table.gauges("bucketport_build_info", "Always 1; the label tells the version.", &["version"]);
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
+            ready: table.gauge("bucketport_ready", "Whether /readyz says so."),
+            store_reachable: table.gauges(
+                "bucketport_store_reachable",
+                "Whether the store answered when it was last asked.",
+                &["store"],
+            ),
+            last_reload_successful: table.gauges(
+                "bucketport_last_reload_successful",
+                "Whether what was last read is in force.",
+                &["what"],
+            ),
             sessions: table.gauges("bucketport_sessions", "Control connections open now.", &["tls"]),
+            sessions_limit: table.gauge("bucketport_sessions_limit", "ftp.max_connections."),
             sessions_total: table.counters(
                 "bucketport_sessions_total",
                 "Control connections ended.",
@@ -112,6 +136,21 @@ impl Metrics {
                 "bucketport_transfers_active",
                 "File transfers running now.",
                 &["direction"],
+            ),
+            user_sessions: table.gauges(
+                "bucketport_user_sessions",
+                "Sessions that are logged in now.",
+                &["user"],
+            ),
+            user_transfers: table.counters(
+                "bucketport_user_transfers_total",
+                "File transfers ended.",
+                &["user", "direction", "result"],
+            ),
+            user_transfer_bytes: table.counters(
+                "bucketport_user_transfer_bytes_total",
+                "Bytes of files moved over data connections.",
+                &["user", "direction"],
             ),
             store_request_seconds: table.histograms(
                 "bucketport_store_request_seconds",
@@ -163,8 +202,10 @@ impl Metrics {
                 COMMAND_BUCKETS,
             ),
             registry: table.0,
+            users: Users::default(),
         };
         metrics.start_at_zero(stores, verbs);
+        metrics.users_start_at_zero();
         metrics
     }
 
@@ -173,6 +214,9 @@ impl Metrics {
         stores: impl IntoIterator<Item = &'a str>,
         verbs: impl IntoIterator<Item = &'static str>,
     ) {
+        for what in Reloaded::ALL {
+            self.last_reload_successful.with_label_values(&[what.label()]).set(1);
+        }
         for tls in SessionTls::ALL {
             self.sessions.with_label_values(&[tls.label()]);
             self.sessions_total.with_label_values(&[tls.label()]);
@@ -197,6 +241,7 @@ impl Metrics {
             }
         }
         for store in stores {
+            self.store_reachable.with_label_values(&[store]);
             self.unlisted_keys.with_label_values(&[store]);
             for direction in Direction::ALL {
                 self.transfer_bytes.with_label_values(&[direction.label(), store]);
@@ -224,6 +269,26 @@ impl Metrics {
         families.extend(prometheus::gather());
         // Encoding fails only for a family without a name or without samples, and `gather` prunes those.
         TextEncoder::new().encode_to_string(&families).unwrap_or_default()
+    }
+
+    /// States whether new sessions should come here.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// States whether a store has answered.
+    pub fn store_reachable(&self, store: &str, answers: bool) {
+        self.store_reachable.with_label_values(&[store]).set(answers.into());
+    }
+
+    /// States whether what was read again is in force now; if not, the old is.
+    pub fn reloaded(&self, what: Reloaded, in_force: bool) {
+        self.last_reload_successful.with_label_values(&[what.label()]).set(in_force.into());
+    }
+
+    /// States how many control connections there may be at once.
+    pub fn sessions_limit(&self, sessions: usize) {
+        self.sessions_limit.set(i64::try_from(sessions).unwrap_or(i64::MAX));
     }
 
     /// Counts a session as open for as long as the guard lives, and as ended after that.
@@ -267,15 +332,17 @@ impl Metrics {
         Counted::new(self.transfers_active.with_label_values(&[direction.label()]))
     }
 
-    /// Counts a transfer that ended.
-    pub fn transfer_ended(&self, direction: Direction, result: TransferResult, took: Duration) {
+    /// Counts a transfer of `user` that ended.
+    pub fn transfer_ended(&self, direction: Direction, user: &str, result: TransferResult, took: Duration) {
+        self.user_transfer_ended(user, direction, result);
         self.transfers.with_label_values(&[direction.label(), result.label()]).inc();
         self.transfer_seconds.with_label_values(&[direction.label()]).observe(took.as_secs_f64());
     }
 
-    /// Counts bytes of files that cross a data connection.
-    pub fn transfer_bytes(&self, direction: Direction, store: &str) -> ByteCount {
-        ByteCount(self.transfer_bytes.with_label_values(&[direction.label(), store]))
+    /// Counts bytes of files of `user` that cross a data connection.
+    pub fn transfer_bytes(&self, direction: Direction, store: &str, user: &str) -> ByteCount {
+        let of_store = self.transfer_bytes.with_label_values(&[direction.label(), store]);
+        ByteCount::new([of_store, self.user_transfer_bytes_of(user, direction)])
     }
 
     /// Counts a call to a store that began at `begun`.
@@ -314,65 +381,6 @@ impl Metrics {
     /// Counts a session that waits on a passive port for as long as the guard lives.
     pub fn passive_waiting(&self) -> Counted {
         Counted::new(self.passive_ports_waiting.clone())
-    }
-}
-
-/// Counts bytes.
-#[derive(Clone, Debug)]
-pub struct ByteCount(prometheus::IntCounter);
-
-impl ByteCount {
-    /// Counts `bytes` more.
-    pub fn add(&self, bytes: u64) {
-        self.0.inc_by(bytes);
-    }
-}
-
-/// One in a gauge, for as long as this lives.
-#[derive(Debug)]
-pub struct Counted(IntGauge);
-
-impl Counted {
-    fn new(gauge: IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// Makes and registers metrics; the names are constants of this file, so neither step can fail at run time.
-struct Table(Registry);
-
-impl Table {
-    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
-        let metric = metric.expect("the table's names and labels are valid");
-        self.0.register(Box::new(metric.clone())).expect("the table names each metric once");
-        metric
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.register(IntCounterVec::new(Opts::new(name, help), labels))
-    }
-
-    fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.register(IntCounter::new(name, help))
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.register(IntGauge::new(name, help))
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
-        self.register(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::{CertificateNeed, ConfigErrors, TlsConfig, TlsNeed};
-use crate::metrics::{HandshakeResult, Metrics, TlsConnection};
+use crate::metrics::{HandshakeResult, Metrics, Reloaded, TlsConnection};
 use certificates::Certificates;
 use identity::{Files, Identity};
 use reuse::Reuse;
@@ -126,6 +126,7 @@ impl Tls {
     fn renew(&self, files: Result<Files, ConfigErrors>) {
         let identity =
             files.as_ref().map_err(Clone::clone).and_then(|files| Identity::new(&self.config, files));
+        self.metrics.reloaded(Reloaded::Certificates, identity.is_ok());
         match identity {
             Ok(identity) => {
                 tell_expiry(&self.config, &identity, &self.metrics);

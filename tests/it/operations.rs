@@ -184,7 +184,11 @@ fn every_metric_is_there() {
     assert_eq!(status, 200);
     for (name, kind) in [
         ("bucketport_build_info", "gauge"),
+        ("bucketport_ready", "gauge"),
+        ("bucketport_store_reachable", "gauge"),
+        ("bucketport_last_reload_successful", "gauge"),
         ("bucketport_sessions", "gauge"),
+        ("bucketport_sessions_limit", "gauge"),
         ("bucketport_sessions_total", "counter"),
         ("bucketport_tls_handshakes_total", "counter"),
         ("bucketport_tls_unannounced_ends_total", "counter"),
@@ -193,6 +197,9 @@ fn every_metric_is_there() {
         ("bucketport_transfer_bytes_total", "counter"),
         ("bucketport_transfer_seconds", "histogram"),
         ("bucketport_transfers_active", "gauge"),
+        ("bucketport_user_sessions", "gauge"),
+        ("bucketport_user_transfers_total", "counter"),
+        ("bucketport_user_transfer_bytes_total", "counter"),
         ("bucketport_store_request_seconds", "histogram"),
         ("bucketport_buffer_bytes", "gauge"),
         ("bucketport_buffer_limit_bytes", "gauge"),
