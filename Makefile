@@ -25,6 +25,8 @@ BASIC_FTP_VERSION := 6.2.6
 HELM_3_VERSION := v3.22.0
 HELM_4_VERSION := v4.3.1
 HELM_DOCS_VERSION := v1.14.2
+# That of Prometheus 3.16, as Go's modules number it.
+PROMTOOL_VERSION := v0.316.0
 # Later versions of the operator's module are not published; the fields that the chart uses are old.
 PROMETHEUS_OPERATOR_VERSION := v0.85.0
 CERT_MANAGER_VERSION := v1.21.2
@@ -125,7 +127,7 @@ export HELMS ?= 3 4
 # Without caches beside the sources.
 CHART_PYTHON := $(CHART_TOOLS)/venv/bin/python -B
 
-# Not in `make test`: the first time, building both versions of Helm takes minutes. Warm it takes one or two.
+# Not in `make test`: the first time, building promtool and both versions of Helm takes minutes. Warm it takes one or two.
 .PHONY: chart-test
 chart-test: build-tools ## The Helm chart and what is made of it, where Go is installed; `make chart-test ARGS="-k NAME"` runs some
 	@if ! command -v go >/dev/null; then echo 'WARNING: no go, so no test of the chart' >&2; else \
@@ -141,7 +143,8 @@ CHART_CRDS := $(CHART_TOOLS)/crds/.$(PROMETHEUS_OPERATOR_VERSION)-$(CERT_MANAGER
 
 .PHONY: chart-tools
 chart-tools: $(foreach helm,$(HELMS),$(CHART_TOOLS)/helm-$(helm)/.$(HELM_$(helm)_VERSION)) \
-  $(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION) $(CHART_CRDS) $(CHART_TOOLS)/venv/.installed
+  $(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION) $(CHART_TOOLS)/promtool/.$(PROMTOOL_VERSION) $(CHART_CRDS) \
+  $(CHART_TOOLS)/venv/.installed
 
 $(CHART_TOOLS)/helm-3/.$(HELM_3_VERSION):
 	@$(call go_install,helm.sh/helm/v3/cmd/helm@$(HELM_3_VERSION))
@@ -151,6 +154,9 @@ $(CHART_TOOLS)/helm-4/.$(HELM_4_VERSION):
 
 $(CHART_TOOLS)/helm-docs/.$(HELM_DOCS_VERSION):
 	@$(call go_install,github.com/norwoodj/helm-docs/cmd/helm-docs@$(HELM_DOCS_VERSION))
+
+$(CHART_TOOLS)/promtool/.$(PROMTOOL_VERSION):
+	@$(call go_install,github.com/prometheus/prometheus/cmd/promtool@$(PROMTOOL_VERSION))
 
 # The kinds of others that the chart makes objects of. Their modules ship what describes them.
 $(CHART_CRDS):
