@@ -37,9 +37,16 @@ CERT_MANAGER_VERSION := v1.21.2
 run: build-tools ## Start the gateway; `make run ARGS="--config FILE"` gives it a configuration
 	@exec $(CARGO) run --release --locked -- $(ARGS)
 
+# The commit decides what the image says of itself, so that whoever builds it makes the same.
+IMAGE_EPOCH = $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+IMAGE_ARGS = --build-arg SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) \
+  --build-arg CREATED=$(shell date --utc --date=@$(IMAGE_EPOCH) +%Y-%m-%dT%H:%M:%SZ) \
+  --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml) \
+  --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
 .PHONY: image
 image: ## Build the container image IMAGE (bucketport:dev)
-	$(DOCKER) build --tag $(IMAGE) .
+	$(DOCKER) build $(IMAGE_ARGS) --tag $(IMAGE) .
 
 ##@ Test
 
@@ -177,6 +184,32 @@ $(CHART_TOOLS)/venv/.installed: tests/chart/requirements.txt
 	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/chart/requirements.txt
+	@touch $@
+
+IMAGE_TOOLS := $(CURDIR)/target/image
+
+# Not in `make test`: the first time it builds the release and its tools from nothing, for a quarter of an hour or more.
+.PHONY: image-test
+image-test: build-tools ## Build the image without Docker, as root on Debian, and run it; `make image-test ARGS="-k NAME"` runs some tests
+	@$(call image_build,) && $(IMAGE_TOOLS)/venv/bin/python -B -m pytest --quiet -p no:cacheprovider tests/image $(ARGS)
+
+.PHONY: image-again
+image-again: build-tools ## Build the image a second time from nothing, and compare
+	@$(call image_build,--again)
+
+# $(call image_build,OPTION): builds the image for its tests; where that is not possible it says so and ends the recipe.
+define image_build
+if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+  echo 'WARNING: not root on Debian or Ubuntu, so no test of the image' >&2; exit 0; \
+fi; \
+$(call apt_unless,type buildah debootstrap runc git >/dev/null 2>&1,buildah debootstrap runc git) && \
+$(MAKE) $(IMAGE_TOOLS)/venv/.installed && python3 -B tests/image/build.py $(1) $(IMAGE_ARGS)
+endef
+
+$(IMAGE_TOOLS)/venv/.installed: tests/image/requirements.txt
+	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/image/requirements.txt
 	@touch $@
 
 ##@ Measure
