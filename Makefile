@@ -45,8 +45,8 @@ IMAGE_ARGS = --build-arg SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) \
   --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .PHONY: image
-image: ## Build the container image IMAGE (bucketport:dev)
-	$(DOCKER) build $(IMAGE_ARGS) --tag $(IMAGE) .
+image: ## Build the container image IMAGE (bucketport:dev); ARGS go to `docker build`
+	$(DOCKER) build $(IMAGE_ARGS) --tag $(IMAGE) $(ARGS) .
 
 ##@ Test
 
@@ -185,6 +185,21 @@ $(CHART_TOOLS)/venv/.installed: tests/chart/requirements.txt
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/chart/requirements.txt
 	@touch $@
+
+# The versions of both tools are those with which the image is built.
+version_in_image = $(shell sed -n 's/.* $(1)@\([0-9.]*\)$$/\1/p' Dockerfile)
+
+.PHONY: licences
+licences: cargo-about ## Write the licences of all crates that are linked in to target/THIRD-PARTY-LICENSES.txt
+	@mkdir -p target
+	$(CARGO) about generate --locked --fail --output-file target/THIRD-PARTY-LICENSES.txt about.hbs
+
+.PHONY: sbom
+sbom: cargo-cyclonedx ## Write the bill of materials to target/bucketport.cdx.json
+	@mkdir -p target
+	SOURCE_DATE_EPOCH=$(IMAGE_EPOCH) $(CARGO) cyclonedx --format json --spec-version 1.5 --no-build-deps \
+	  --target $(shell uname -m)-unknown-linux-gnu --override-filename bucketport.cdx
+	@mv bucketport.cdx.json target
 
 IMAGE_TOOLS := $(CURDIR)/target/image
 
@@ -327,6 +342,18 @@ cargo-deny: build-tools
 	@[ "$$($(CARGO) deny --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] \
 	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
 	    $(CARGO) install --locked cargo-deny --version $(CARGO_DENY_VERSION)
+
+.PHONY: cargo-about
+cargo-about: build-tools
+	@[ "$$($(CARGO) about --version 2>/dev/null)" = "cargo-about $(call version_in_image,cargo-about)" ] \
+	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+	    $(CARGO) install --locked --features cli cargo-about --version $(call version_in_image,cargo-about)
+
+.PHONY: cargo-cyclonedx
+cargo-cyclonedx: build-tools
+	@[ "$$($(CARGO) cyclonedx --version 2>/dev/null)" = "cargo-cyclonedx-cyclonedx $(call version_in_image,cargo-cyclonedx)" ] \
+	  || CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+	    $(CARGO) install --locked cargo-cyclonedx --version $(call version_in_image,cargo-cyclonedx)
 
 # libFuzzer is C++, and is compiled with the targets.
 .PHONY: cargo-fuzz

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Buffers of hundreds of kilobytes are made on one thread and dropped on another. The allocator of musl is slow at that, and
-/// mimalloc kept 300 MiB after the download of one large file.
+/// Buffers of hundreds of kilobytes are made on one thread and dropped on another. With mimalloc 300 MiB stayed after the download
+/// of one large file.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

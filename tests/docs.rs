@@ -200,6 +200,20 @@ fn named_tests_exist() {
     assert!(named >= 50, "only {named} tests are named");
 }
 
+/// The array of texts at `path` in one of the project's files.
+fn texts(file: &str, path: &[&str]) -> BTreeSet<String> {
+    let text = fs::read_to_string(Path::new(ROOT).join(file)).expect("the file");
+    let table: Table = text.parse().expect("TOML");
+    let found = path.iter().fold(&Value::Table(table), |value, key| &value[key]).clone();
+    let items = found.as_array().expect("an array");
+    items.iter().map(|item| item.as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn the_licences_in_the_image_are_those_that_are_allowed() {
+    assert_eq!(texts("about.toml", &["accepted"]), texts("deny.toml", &["licenses", "allow"]));
+}
+
 #[test]
 fn the_metrics_table_is_that_of_the_code() {
     let code = fs::read_to_string(Path::new(ROOT).join("src/metrics/mod.rs")).expect("the code");

@@ -4,13 +4,14 @@
 
 Where the Dockerfile's base image cannot be pulled, one is made for its name: Debian by debootstrap with what the build uses
 of the real one, and this machine's Rust. `--again` builds a second time, from a copy of the sources in another folder and
-with nothing kept from the first time, and fails unless it is the same image to the last byte.
+with nothing kept but the tools, and fails unless it is the same image to the last byte.
 """
 
-import pathlib, re, shutil, subprocess, sys, tempfile
+import pathlib, re, shutil, subprocess, sys, tempfile, time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOME = ROOT / "target/image"
+DOCKERFILE = ROOT / "Dockerfile"
 IMAGE = "localhost/bucketport:test"
 
 # What of the sources belongs to the build; `.dockerignore` has the same list.
@@ -18,9 +19,9 @@ SOURCES = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines(
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def buildah(*arguments, **options):
+def buildah(*arguments, stdout=subprocess.PIPE, **options):
     """The output of buildah with a storage of its own, below `target/`."""
-    return run("buildah", "--root", HOME / "containers", "--runroot", HOME / "run", *arguments, stdout=subprocess.PIPE, **options)
+    return run("buildah", "--root", HOME / "containers", "--runroot", HOME / "run", *arguments, stdout=stdout, **options)
 
 
 def run(*command, check=True, **options):
@@ -39,19 +40,27 @@ def main(arguments):
     build(ROOT, IMAGE, arguments)
     if again:
         with tempfile.TemporaryDirectory() as folder:
-            for name in [*SOURCES, "Dockerfile", ".dockerignore"]:
+            for name in [*SOURCES, ".dockerignore"]:
                 run("cp", "--recursive", ROOT / name, folder)
-            build(folder, f"{IMAGE}-again", [*arguments, "--no-cache"])
+            (pathlib.Path(folder) / "Dockerfile").write_text(forgetful(DOCKERFILE.read_text()))
+            build(folder, f"{IMAGE}-again", arguments)
         first, second = (digest(name) for name in (IMAGE, f"{IMAGE}-again"))
         if first != second:
             sys.exit(f"the image differs from one build to the next: {first} and {second}")
         print(f"the same image twice: {first}")
 
 
+def forgetful(dockerfile):
+    """With a layer that no earlier build has, before all that the image is made from."""
+    first = "FROM rust AS manifest\n"
+    assert first in dockerfile
+    return dockerfile.replace(first, f"{first}RUN true {time.time()}\n")
+
+
 def build(folder, name, arguments):
     epoch = next(word.partition("=")[2] for word in arguments if word.startswith("SOURCE_DATE_EPOCH="))
     command = ["build", "--isolation", "chroot", "--pull-never", "--layers", "--jobs", "2", "--timestamp", epoch, "--tag", name]
-    print(buildah(*command, *arguments, folder, stdout=None))
+    buildah(*command, *arguments, folder, stdout=None)
 
 
 def digest(name):
@@ -60,8 +69,7 @@ def digest(name):
 
 
 def provide_base():
-    dockerfile = (ROOT / "Dockerfile").read_text()
-    name = re.search(r"^FROM (\S+) AS rust$", dockerfile, re.MULTILINE)[1]
+    name = re.search(r"^FROM (\S+) AS rust$", DOCKERFILE.read_text(), re.MULTILINE)[1]
     known = buildah("images", "--quiet", name, check=False, stderr=subprocess.DEVNULL)
     if known:
         return

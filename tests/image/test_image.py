@@ -33,7 +33,7 @@ def program(root):
 
 def test_the_dockerfile_is_clean():
     hadolint = pathlib.Path(sys.executable).with_name("hadolint")
-    linted = subprocess.run([hadolint, "--no-color", build.ROOT / "Dockerfile"], capture_output=True, text=True)
+    linted = subprocess.run([hadolint, "--no-color", build.DOCKERFILE], capture_output=True, text=True)
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
