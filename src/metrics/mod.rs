@@ -6,6 +6,7 @@
 mod counted;
 mod forwarded;
 mod labels;
+mod listed;
 mod session;
 mod table;
 mod users;
@@ -23,8 +24,8 @@ pub use labels::{
 };
 pub use session::CountedSession;
 
+use listed::Listed;
 use table::Table;
-use users::Users;
 
 /// Seconds from a command's line to its final reply.
 const COMMAND_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
@@ -39,7 +40,7 @@ const STORE_BUCKETS: &[f64] =
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    users: Users,
+    users: Listed,
     ready: IntGauge,
     store_reachable: IntGaugeVec,
     last_reload_successful: IntGaugeVec,
@@ -204,7 +205,7 @@ impl Metrics {
                 COMMAND_BUCKETS,
             ),
             registry: table.0,
-            users: Users::default(),
+            users: Listed::default(),
         };
         metrics.start_at_zero(stores, verbs);
         metrics

@@ -5,30 +5,20 @@ use std::collections::BTreeSet;
 
 use prometheus::IntCounter;
 
+use super::listed::Listed;
 use super::{Counted, Direction, Metrics, TransferResult};
-use crate::config::OTHER_USERS;
-
-/// The users with series of their own.
-#[derive(Debug, Default)]
-pub(super) struct Users(BTreeSet<String>);
-
-impl Users {
-    fn label<'n>(&self, name: &'n str) -> &'n str {
-        if self.0.contains(name) { name } else { OTHER_USERS }
-    }
-}
 
 impl Metrics {
     /// Lets these users have series of their own, from the start.
     #[must_use]
     pub fn of_users(mut self, names: BTreeSet<String>) -> Self {
-        self.users = Users(names);
+        self.users = Listed::new(names);
         self.users_start_at_zero();
         self
     }
 
     pub(super) fn users_start_at_zero(&self) {
-        for user in self.users.0.iter().map(String::as_str).chain([OTHER_USERS]) {
+        for user in self.users.labels() {
             self.user_sessions.with_label_values(&[user]);
             for direction in Direction::ALL {
                 self.user_transfer_bytes.with_label_values(&[user, direction.label()]);
