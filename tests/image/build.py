@@ -36,6 +36,8 @@ def mounted(container):
 def main(arguments):
     again = "--again" in arguments
     arguments = [argument for argument in arguments if argument != "--again"]
+    # What a run that was cut off has left.
+    buildah("rm", "--all")
     provide_base()
     build(ROOT, IMAGE, arguments)
     if again:
