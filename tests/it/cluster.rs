@@ -307,6 +307,8 @@ fn a_draining_replica_owns_and_hands_on_until_it_ends() {
     data.write_all(&content[..1_000_000]).expect("it reads");
     let address = Cluster::at(waiting.pasv_address(), 2);
     waiting.send("STOR waiting");
+    // Commands are taken in order, so it has begun.
+    waiting.expect("STAT", 211);
     let mut handed = Cluster::begin(&mut through, 0, "STOR through");
     handed.write_all(&content[..1_000_000]).expect("it reads");
 
