@@ -181,10 +181,6 @@ for file in $(2); do install -m 0644 $$folder/$$file $(@D); done
 endef
 
 $(CHART_TOOLS)/venv/.installed: tests/chart/requirements.txt
-	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
-	python3 -m venv --clear $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/chart/requirements.txt
-	@touch $@
 
 # The versions of both tools are those with which the image is built.
 version_in_image = $(shell sed -n 's/.* $(1)@\([0-9.]*\)$$/\1/p' Dockerfile)
@@ -222,10 +218,6 @@ $(MAKE) $(IMAGE_TOOLS)/venv/.installed && python3 -B tests/image/build.py $(1) $
 endef
 
 $(IMAGE_TOOLS)/venv/.installed: tests/image/requirements.txt
-	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
-	python3 -m venv --clear $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement tests/image/requirements.txt
-	@touch $@
 
 ##@ Measure
 
@@ -282,10 +274,6 @@ bench-debian:
 	@$(call apt_unpack,$(BENCH_DEBIAN)/usr/sbin/proftpd,proftpd-core,$(BENCH_DEBIAN))
 
 $(BENCH_VENV)/.installed: tests/requirements.txt
-	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
-	python3 -m venv --clear $(BENCH_VENV)
-	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
-	@touch $@
 
 $(BENCH_UNFTP)/bin/unftp:
 	$(CARGO) install --locked unftp --version $(UNFTP_VERSION) --root $(BENCH_UNFTP)
@@ -317,6 +305,13 @@ if ! test -e $(1) && command -v apt-get >/dev/null; then \
   rm -rf $$archives; \
 fi
 endef
+
+# A Python environment for each file of requirements.
+$(CHART_TOOLS)/venv/.installed $(IMAGE_TOOLS)/venv/.installed $(BENCH_VENV)/.installed:
+	@$(call apt_unless,python3 -c 'import ensurepip' 2>/dev/null,python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # A C compiler and linker, for rustc and the few C sources in the tree (no cmake, no libraries), and the certificates that
 # HTTPS to a store is checked against.
