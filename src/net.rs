@@ -37,6 +37,14 @@ pub(crate) fn watch(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(patience))
 }
 
+/// Makes the close of `stream` a reset, which nobody takes for the end of a file.
+pub(crate) fn reset_on_close(stream: &TcpStream) {
+    // Without lingering it is one.
+    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "cannot reset a data connection");
+    }
+}
+
 /// The same connection, woken on the thread that calls this instead of the one that accepted it.
 pub(crate) fn rehome(stream: TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream.into_std()?)

@@ -3,9 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -44,13 +42,6 @@ impl Transport {
         match self {
             Self::Own(_) => Ok(()),
             Self::Handed(handed) => handed.deliver().await,
-        }
-    }
-
-    /// Makes the close a reset, which no client takes for the end of a file.
-    pub(super) fn reset(&self) {
-        if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "cannot reset a data connection");
         }
     }
 

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::transport::Transport;
 use crate::data::DataError;
+use crate::net;
 use crate::tls::{self, DataTlsError, Way};
 
 /// TLS reads 4 KiB at a time, which is a quarter of a record. This saves it most of the system calls. It is held for the
@@ -122,7 +123,7 @@ impl Wire {
 
     /// Closes the connection so that the client cannot take what it got for the whole.
     pub(super) fn reset(self) {
-        self.transport().reset();
+        net::reset_on_close(self.transport().tcp());
     }
 
     fn transport(&self) -> &Transport {

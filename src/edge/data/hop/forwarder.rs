@@ -99,7 +99,7 @@ impl Forwarder {
     /// on while we drain, and draining waits for it.
     pub(in crate::edge::data) fn hand_on(self: &Arc<Self>, reached: Reached) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            reset(&reached.stream);
+            net::reset_on_close(&reached.stream);
             return self.metrics.rejected(Rejection::MaxConnections);
         };
         let forwarder = Arc::clone(self);
@@ -113,7 +113,7 @@ impl Forwarder {
             };
             if result != Forwarded::Ok {
                 // The owner needs none: to it, an end of the connection is no end of the data.
-                reset(&reached.stream);
+                net::reset_on_close(&reached.stream);
             }
             forwarder.metrics.forwarded(result);
         });
@@ -233,11 +233,4 @@ async fn say(owner: &TcpStream, word: Word, flags: i32) -> io::Result<()> {
         said += owner.async_io(Interest::WRITABLE, send).await?;
     }
     Ok(())
-}
-
-/// Makes the close of `stream` a reset, which nobody takes for the end of a file.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
-        tracing::debug!(%error, "cannot reset a handed on data connection");
-    }
 }
