@@ -1,19 +1,16 @@
-//! Finds the configuration, reads it together with the environment, and can read its users again.
+//! Finds the configuration and reads it together with the environment.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use secrecy::{ExposeSecret, SecretString};
-use toml::{Table, Value};
-use url::Url;
 
 use super::environment::{self, Environment};
 use super::error::{ConfigError, ConfigErrors};
-use super::file::read_table;
-use super::{ClientCa, Config, PasswordSource, TlsConfig, UserConfig};
+use super::reload::Reload;
+use super::source::{Source, embedded};
+use super::{Config, PasswordSource};
 
 /// A valid configuration, where it came from, and how to read its users again.
 #[derive(Debug)]
@@ -83,101 +80,6 @@ pub(super) fn load_in(
     Ok(Loaded { config, origin, reload })
 }
 
-/// Reads the users again, from the same file and the same environment as at the start.
-pub struct Reload {
-    source: Source,
-    environment: Environment,
-    stores: BTreeSet<String>,
-    /// What is in force.
-    tls: Option<TlsConfig>,
-    users_file: Option<PathBuf>,
-}
-
-/// What was read again.
-#[derive(Debug)]
-pub struct Reread {
-    /// The users.
-    pub users: Vec<UserConfig>,
-    /// What has changed but is not in force before a restart, one line each, as far as it concerns who gets in.
-    pub warnings: Vec<String>,
-}
-
-impl Reload {
-    /// The users as the files name them now, and their passwords' files checked again.
-    ///
-    /// The whole configuration must be valid, and users may only name stores that the running service has. They may be
-    /// bound to certificates only while these are asked for as the running service does it: with another authority than
-    /// the one in force, a name could be somebody else's.
-    pub fn users(&self) -> Result<Reread, ConfigErrors> {
-        let Config { users, ftp, .. } = Config::read(self.source.table()?, &self.environment)?;
-        let errors: Vec<ConfigError> =
-            users.iter().filter_map(|user| self.missing(user, ftp.tls.as_ref())).collect();
-        if !errors.is_empty() {
-            return Err(ConfigErrors(errors));
-        }
-        let changed =
-            (ftp.tls != self.tls).then(|| "[ftp.tls] has changed, which needs a restart".to_owned());
-        Ok(Reread { users, warnings: changed.into_iter().collect() })
-    }
-
-    /// What `user` needs and the running service lacks. `tls` is what it would have after a restart.
-    fn missing(&self, user: &UserConfig, tls: Option<&TlsConfig>) -> Option<ConfigError> {
-        let needed = if !self.stores.contains(&user.store) {
-            format!("the new store `{}`", user.store)
-        } else if user.proof.certificate().is_some() && client_ca(tls) != client_ca(self.tls.as_ref()) {
-            "ftp.tls.client_ca or ftp.tls.client_certificates".to_owned()
-        } else {
-            return None;
-        };
-        Some(ConfigError::new("users", format!("user `{}` needs a restart for {needed}", user.name)))
-    }
-
-    /// The file with more users that was configured at the start, to be watched for changes.
-    pub fn users_file(&self) -> Option<&Path> {
-        self.users_file.as_deref()
-    }
-}
-
-fn client_ca(tls: Option<&TlsConfig>) -> Option<&ClientCa> {
-    tls.and_then(|tls| tls.client_ca.as_ref())
-}
-
-impl fmt::Debug for Reload {
-    /// Without the environment, which holds secrets.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reload").field("users_file", &self.users_file).finish_non_exhaustive()
-    }
-}
-
-enum Source {
-    File(PathBuf),
-    /// The built-in default, with its URL and password filled in.
-    Embedded(Table),
-}
-
-impl Source {
-    fn table(&self) -> Result<Table, ConfigErrors> {
-        match self {
-            Self::File(path) => {
-                Ok(read_table(path)
-                    .map_err(|message| ConfigError::new(path.display().to_string(), message))?)
-            }
-            Self::Embedded(table) => Ok(table.clone()),
-        }
-    }
-}
-
-/// The built-in default with a store in `folder` and this password.
-fn embedded(folder: &Path, password: &str) -> Result<Table, ConfigErrors> {
-    let mut table: Table =
-        include_str!("embedded.toml").parse().expect("the built-in default is TOML, a test reads it");
-    let url = Url::from_file_path(folder.join("data"))
-        .map_err(|()| ConfigError::new("stores.data.url", "the working directory is not an absolute path"))?;
-    table["stores"]["data"]["url"] = Value::String(url.into());
-    table["users"][0]["password"] = Value::String(password.to_owned());
-    Ok(table)
-}
-
 /// 20 letters and digits: 119 bits from the operating system's generator.
 fn random_password() -> String {
     rand::rng().sample_iter(Alphanumeric).take(20).map(char::from).collect()
@@ -198,6 +100,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::config::UserConfig;
 
     const STORE: &str = "[stores.a]\nurl = \"memory:///\"\n";
 
