@@ -3,34 +3,23 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use crate::config::Permissions;
-use crate::config::{OnControlLost, UserConfig};
+use crate::config::{Profile, UserConfig};
 
 /// A known user. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The name given with USER.
     pub name: String,
-    /// The store that holds the user's files.
-    pub store: String,
-    /// The folder in the store that the user sees as `/`: normal segments joined by `/`, without a slash at
-    /// either end; empty for the store's root.
-    pub home: String,
-    /// What the user may do.
-    pub permissions: Permissions,
-    /// Networks that the user may log in from; empty for anywhere.
-    pub allow_from: Vec<IpNet>,
-    /// What becomes of uploads whose control connection ended with them; none is the gateway's own setting.
-    pub on_control_lost: Option<OnControlLost>,
+    /// Everything else that is configured of the user.
+    pub profile: Profile,
 }
 
 impl User {
     /// Whether the user may log in from this address. An IPv4 client of an IPv6 socket counts as IPv4.
     pub fn allows(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(&peer))
+        self.profile.allow_from.is_empty()
+            || self.profile.allow_from.iter().any(|network| network.contains(&peer))
     }
 }
 
@@ -42,29 +31,25 @@ impl fmt::Display for User {
 
 impl From<&UserConfig> for User {
     fn from(config: &UserConfig) -> Self {
-        Self {
-            name: config.name.clone(),
-            store: config.store.clone(),
-            home: config.home.clone(),
-            permissions: config.permissions,
-            allow_from: config.allow_from.clone(),
-            on_control_lost: config.on_control_lost,
-        }
+        Self { name: config.name.clone(), profile: config.profile.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Permissions;
 
     fn user(allow_from: &[&str]) -> User {
         User {
             name: "acme".to_owned(),
-            store: "landing".to_owned(),
-            home: String::new(),
-            permissions: Permissions::all(),
-            allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
-            on_control_lost: None,
+            profile: Profile {
+                store: "landing".to_owned(),
+                home: String::new(),
+                permissions: Permissions::all(),
+                allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
+                on_control_lost: None,
+            },
         }
     }
 

@@ -15,6 +15,7 @@ mod load;
 mod log;
 mod passive;
 mod permissions;
+mod profile;
 mod proof;
 mod reload;
 mod secret;
@@ -41,6 +42,7 @@ pub use load::{Loaded, Origin, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
+pub use profile::Profile;
 pub use proof::Proof;
 pub use reload::{Reload, Reread};
 pub use secret::{Credential, PasswordSource};
@@ -253,7 +255,7 @@ mod tests {
         assert_eq!(config.stores["second"].url.as_str(), "s3://bucket");
         let password = config.users[0].proof.password();
         assert!(matches!(password, Some(PasswordSource::Plain(p)) if p.expose_secret() == "5678"));
-        assert_eq!(config.users[0].store, "second");
+        assert_eq!(config.users[0].profile.store, "second");
     }
 
     #[test]

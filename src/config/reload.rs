@@ -48,8 +48,8 @@ impl Reload {
 
     /// What `user` needs and the running service lacks. `tls` is what it would have after a restart.
     fn missing(&self, user: &UserConfig, tls: Option<&TlsConfig>) -> Option<ConfigError> {
-        let needed = if !self.stores.contains(&user.store) {
-            format!("the new store `{}`", user.store)
+        let needed = if !self.stores.contains(&user.profile.store) {
+            format!("the new store `{}`", user.profile.store)
         } else if user.proof.certificate().is_some() && client_ca(tls) != client_ca(self.tls.as_ref()) {
             "ftp.tls.client_ca or ftp.tls.client_certificates".to_owned()
         } else {

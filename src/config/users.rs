@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Table;
 
 use super::error::Report;
 use super::file::read_table;
-use super::ftp::OnControlLost;
-use super::permissions::Permissions;
+use super::profile::Profile;
 use super::proof::Proof;
 use super::section::Section;
 use super::tls::ClientCa;
-use super::value::Network;
 
 /// One of `[[users]]`. Names are unique, and the store exists.
 #[derive(Clone, Debug)]
@@ -23,17 +20,8 @@ pub struct UserConfig {
     pub name: String,
     /// What the user has to show.
     pub proof: Proof,
-    /// The store that holds the user's files.
-    pub store: String,
-    /// The folder in the store that the user sees as `/`: segments joined by `/`, none of them `.` or `..`,
-    /// without a slash at either end; empty for the store's root.
-    pub home: String,
-    /// What the user may do.
-    pub permissions: Permissions,
-    /// Networks that the user may log in from; empty for anywhere.
-    pub allow_from: Vec<IpNet>,
-    /// Instead of `ftp.on_control_lost`.
-    pub on_control_lost: Option<OnControlLost>,
+    /// Everything else.
+    pub profile: Profile,
 }
 
 /// What the rest of the configuration has for users.
@@ -89,39 +77,9 @@ impl UserConfig {
             section.error("name", format!("`{name}` is already the name of {first}"));
         }
         let proof = Proof::read(&mut section, offered.client_ca);
-        let store = read_store(&mut section, offered.stores);
-        let home = section.field("home", Home::default()).0;
-        let permissions = section.field("permissions", Permissions::all());
-        let allow_from = section.field("allow_from", Vec::<Network>::new());
-        let on_control_lost = section.optional("on_control_lost");
+        let profile = Profile::read(&mut section, offered.stores);
         section.finish();
-        Some(Self {
-            name: name?,
-            proof: proof?,
-            store: store?,
-            home,
-            permissions,
-            allow_from: allow_from.into_iter().map(|network| network.0).collect(),
-            on_control_lost,
-        })
-    }
-}
-
-fn read_store(section: &mut Section<'_>, stores: &BTreeSet<String>) -> Option<String> {
-    let mut known = stores.iter();
-    match (section.optional::<String>("store"), known.next(), known.next()) {
-        (Some(name), ..) if stores.contains(&name) => Some(name),
-        // With no store at all the one mistake is the missing store, not each user.
-        (_, None, _) => None,
-        (Some(name), ..) => {
-            section.error("store", format!("there is no store named `{name}`"));
-            None
-        }
-        (None, Some(only), None) => Some(only.clone()),
-        (None, Some(_), Some(_)) => {
-            section.error("store", "is required, because there is more than one store");
-            None
-        }
+        Some(Self { name: name?, proof: proof?, profile: profile? })
     }
 }
 
@@ -165,26 +123,6 @@ impl TryFrom<String> for UserName {
     }
 }
 
-/// A folder in a store, normalised.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "String")]
-struct Home(String);
-
-impl TryFrom<String> for Home {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
-        if segments.iter().any(|segment| matches!(*segment, "." | "..")) {
-            return Err("must not hold `.` or `..`");
-        }
-        if text.chars().any(char::is_control) {
-            return Err("holds a control character");
-        }
-        Ok(Self(segments.join("/")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -192,58 +130,13 @@ mod tests {
     use tempfile::NamedTempFile;
 
     use super::*;
-    use crate::config::{CertificateName, Config, Environment, Permission};
-
-    const STORES: &str = "[stores.a]\nurl = \"memory:///\"\n[stores.b]\nurl = \"memory:///\"\n";
+    use crate::config::{CertificateName, Config, Environment};
 
     fn mistakes(text: &str) -> Vec<String> {
         match Config::parse(text, &Environment::new()) {
             Ok(_) => Vec::new(),
             Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
         }
-    }
-
-    fn only(user: &str) -> UserConfig {
-        let text =
-            format!("[stores.a]\nurl = \"memory:///\"\n[[users]]\nname = \"x\"\npassword = \"x\"\n{user}");
-        Config::parse(&text, &Environment::new()).expect("a valid user").users.remove(0)
-    }
-
-    #[test]
-    fn defaults_are_the_only_store_its_root_and_everything() {
-        let user = only("");
-        assert_eq!((user.store.as_str(), user.home.as_str()), ("a", ""));
-        assert_eq!(user.permissions, Permissions::all());
-        assert!(user.allow_from.is_empty());
-    }
-
-    #[test]
-    fn values_are_normalised() {
-        let user = only(
-            "home = \"/in//acme/\"\npermissions = [\"list\", \"write\"]\nallow_from = [\"10.1.2.3/8\", \"::1\"]",
-        );
-        assert_eq!(user.home, "in/acme");
-        assert_eq!(user.permissions, [Permission::List, Permission::Write].into_iter().collect());
-        let networks: Vec<String> = user.allow_from.iter().map(ToString::to_string).collect();
-        assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
-        assert_eq!(only("home = \"/\"").home, "");
-    }
-
-    #[test]
-    fn homes_stay_inside_the_store() {
-        for wrong in ["..", "a/../b", "./a", "a/.", "a\tb"] {
-            assert!(Home::try_from(wrong.to_owned()).is_err(), "{wrong:?}");
-        }
-        assert!(Home::try_from("a/..b/c.d".to_owned()).is_ok());
-    }
-
-    #[test]
-    fn the_store_must_be_known_and_is_needed_among_several() {
-        let user = |store: &str| format!("{STORES}[[users]]\nname = \"x\"\npassword = \"x\"\n{store}");
-        assert_eq!(mistakes(&user("store = \"b\"")), [""; 0]);
-        assert_eq!(mistakes(&user("store = \"c\"")), ["users[0].store: there is no store named `c`"]);
-        let missing = "users[0].store: is required, because there is more than one store";
-        assert_eq!(mistakes(&user("")), [missing]);
     }
 
     #[test]

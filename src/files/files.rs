@@ -54,8 +54,8 @@ pub struct Files {
 impl Files {
     /// The files of `user`, who is at the address `client`; none if the store or the home that the configuration names cannot be had.
     pub fn of(user: &Arc<User>, client: IpAddr, stores: &Stores) -> Option<Self> {
-        let store = stores.find(&user.store)?;
-        let home = store.root().join(&user.home).ok()?;
+        let store = stores.find(&user.profile.store)?;
+        let home = store.root().join(&user.profile.home).ok()?;
         let store = store.within(&home).owned_by(&user.name).used_from(client);
         Some(Self { user: Arc::clone(user), store: Arc::new(store), home })
     }
@@ -92,7 +92,7 @@ impl Files {
     fn look(&self, path: &VirtualPath) -> Result<()> {
         // Looking at a file belongs to reading and renaming it as much as to listing.
         let may_look =
-            [Permission::Read, Permission::Rename].iter().any(|&p| self.user.permissions.contains(p));
+            [Permission::Read, Permission::Rename].iter().any(|&p| self.user.profile.permissions.contains(p));
         if !may_look {
             self.allow(Permission::List)?;
         }
@@ -217,7 +217,7 @@ impl Files {
     /// What the user may do with a file or directory (RFC 3659 section 7.5.5), whatever the store thinks of it. The root is the
     /// one without a name.
     pub fn rights(&self, name: &str, kind: storage::EntryKind) -> String {
-        let may = |permission| self.user.permissions.contains(permission);
+        let may = |permission| self.user.profile.permissions.contains(permission);
         let rights = match kind {
             storage::EntryKind::File { .. } => vec![
                 ('a', may(Permission::Append)),
@@ -240,11 +240,15 @@ impl Files {
     }
 
     fn allow(&self, permission: Permission) -> Result<()> {
-        if self.user.permissions.contains(permission) { Ok(()) } else { Err(Error::Denied(permission)) }
+        if self.user.profile.permissions.contains(permission) {
+            Ok(())
+        } else {
+            Err(Error::Denied(permission))
+        }
     }
 
     fn may_overwrite(&self) -> bool {
-        self.store.allows_overwrite() && self.user.permissions.contains(Permission::Overwrite)
+        self.store.allows_overwrite() && self.user.profile.permissions.contains(Permission::Overwrite)
     }
 
     /// What the gateway keeps for itself is not there, whatever is asked of it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bucketport::config::{Permissions, StoreConfig, StoreDriver, TransferConfig};
+use bucketport::config::{Permissions, Profile, StoreConfig, StoreDriver, TransferConfig};
 use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
@@ -337,11 +337,13 @@ impl Fixture {
     pub(crate) fn files_of(&self, permissions: Permissions) -> Files {
         let user = User {
             name: "acme".to_owned(),
-            store: NAME.to_owned(),
-            home: self.home.clone(),
-            permissions,
-            allow_from: Vec::new(),
-            on_control_lost: None,
+            profile: Profile {
+                store: NAME.to_owned(),
+                home: self.home.clone(),
+                permissions,
+                allow_from: Vec::new(),
+                on_control_lost: None,
+            },
         };
         Files::of(&Arc::new(user), Ipv4Addr::LOCALHOST.into(), &self.stores).expect("the store exists")
     }

@@ -177,7 +177,7 @@ impl Client {
 
     /// What becomes of an upload whose control connection ends with it.
     pub(super) fn on_control_lost(&self) -> OnControlLost {
-        let own = self.session.user().and_then(|user| user.on_control_lost);
+        let own = self.session.user().and_then(|user| user.profile.on_control_lost);
         own.unwrap_or(self.edge.config.on_control_lost)
     }
 }
