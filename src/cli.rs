@@ -90,7 +90,14 @@ fn serve(file: Option<&Path>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return refuse(errors),
     };
-    logging::init(loaded.config.log);
+    // Dropped at the end, when all spans have ended.
+    let _traces = match logging::init(loaded.config.log, loaded.config.traces.as_ref()) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     if let Some(welcome) = welcome(&loaded) {
         eprint!("{welcome}");
     }

@@ -9,6 +9,8 @@ mod hashes;
 
 pub mod config;
 
+mod spans;
+
 mod logging;
 mod net;
 

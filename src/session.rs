@@ -49,6 +49,8 @@ struct State {
     names: NameEncoding,
     pending: Option<Pending>,
     activity: Option<Activity>,
+    /// The span of the command that runs, where there are traces.
+    command: Option<Span>,
     outcome: Option<Reply>,
 }
 
@@ -114,6 +116,7 @@ impl Session {
     pub(crate) fn begin(&self, pending: Pending) {
         let mut state = self.state();
         state.activity = Some(pending.activity());
+        state.command = Some(Span::current());
         state.pending = Some(pending);
         state.outcome = None;
     }
@@ -121,6 +124,11 @@ impl Session {
     /// The command that control is to work on; only the first caller gets it.
     pub(crate) fn take_pending(&self) -> Option<Pending> {
         self.state().pending.take()
+    }
+
+    /// The span that the running command's work belongs to.
+    pub(crate) fn work_span(&self) -> Span {
+        self.state().command.clone().unwrap_or_else(|| self.span.clone())
     }
 
     /// What the session is doing in its files.
@@ -138,6 +146,7 @@ impl Session {
         let mut state = self.state();
         state.pending = None;
         state.activity = None;
+        state.command = None;
         state.outcome.take()
     }
 

@@ -23,6 +23,7 @@ mod section;
 mod source;
 mod stores;
 mod tls;
+mod traces;
 mod transfer;
 mod users;
 mod value;
@@ -48,6 +49,7 @@ pub use reload::{Reload, Reread};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
 pub use tls::{CertificateFiles, CertificateNeed, ClientCa, TlsConfig, TlsNeed, TlsVersion};
+pub use traces::TracesConfig;
 pub use transfer::TransferConfig;
 pub use users::UserConfig;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// `[log]`.
     pub log: LogConfig,
+    /// `[traces]`, if they are asked for.
+    pub traces: Option<TracesConfig>,
     /// `[transfer]`.
     pub transfer: TransferConfig,
     /// `[stores.NAME]` by name; at least one.
@@ -96,6 +100,7 @@ impl Config {
         let cluster = ClusterConfig::read(root.section("cluster"), &ftp.passive_ports);
         let http = HttpConfig::read(root.section("http"));
         let log = LogConfig::read(root.section("log"));
+        let traces = TracesConfig::read(root.section("traces"));
         let transfer = TransferConfig::read(root.section("transfer"));
         let stores = Stores::read(root.section("stores"));
         let auth = AuthConfig::read(root.section("auth"));
@@ -103,7 +108,7 @@ impl Config {
         let offered = Offered { stores: &stores.names, client_ca };
         let users = users::read(root.sections("users"), auth.users_file.as_deref(), offered, report);
         root.finish();
-        Self { ftp, cluster, http, log, transfer, stores: stores.read, auth, users }
+        Self { ftp, cluster, http, log, traces, transfer, stores: stores.read, auth, users }
     }
 
     /// What is valid but deserves a second look, one line each, without secrets.

@@ -79,7 +79,7 @@ impl Backend {
                 Error::from(kind(&error))
             })
         }
-        .instrument(self.session.span.clone())
+        .instrument(self.session.work_span())
         .await
     }
 

@@ -2,11 +2,13 @@
 //! handler runs without libunftp's session lock, and needs none of libunftp's data connections: it takes the client's
 //! own from the session.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use libunftp::options::{Reply as Answer, ReplyCode, SiteCommandContext, SiteCommandHandler};
+use tracing::Instrument;
 use unftp_core::storage::{ErrorKind, Result};
 
 use super::authenticator::SessionUser;
@@ -19,6 +21,7 @@ use crate::files::{self, Files, transfer_result};
 use crate::metrics::{ByteCount, Direction, TransferResult};
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
+use crate::spans;
 use crate::storage::{Dated, UploadMode};
 
 /// What follows SITE on the pair. Clients cannot use it: the edge passes no SITE command on.
@@ -140,9 +143,12 @@ impl Backend {
         self.run(pending.operation, async {
             // A panic is accounted for like any other failure.
             let bytes = metrics.transfer_bytes(direction, store, user);
-            let moved = fenced(work(&pending.abort, bytes)).await;
+            let span = spans::transfer(direction.label(), user, store, &pending.path);
+            let moved = fenced(work(&pending.abort, bytes)).instrument(span.clone()).await;
             let took = begun.elapsed();
             let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
+            span.record("result", result.label());
+            span.record("bytes", pending.moved.load(Ordering::Relaxed));
             metrics.transfer_ended(direction, user, result, took);
             tracing::info!(
                 direction = direction.label(),

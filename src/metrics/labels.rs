@@ -295,7 +295,8 @@ impl StoreOperation {
         Self::Rename,
     ];
 
-    pub(super) const fn label(self) -> &'static str {
+    /// The label value.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Put => "put",
             Self::CreateMultipart => "create_multipart",
@@ -352,7 +353,8 @@ pub enum StoreOutcome {
 }
 
 impl StoreOutcome {
-    pub(super) const fn label(self) -> &'static str {
+    /// The label value.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::NotFound => "not_found",

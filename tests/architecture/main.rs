@@ -11,6 +11,7 @@ use source::Source;
 const LAYERS: &[&[&str]] = &[
     &["encoding", "hashes"],
     &["config"],
+    &["spans"],
     &["logging", "metrics", "net", "shutdown", "workers"],
     &["data", "digest", "facts", "path", "reply", "tls", "user"],
     &["session"],
@@ -30,10 +31,10 @@ const LAYERS: &[&[&str]] = &[
 /// Modules that may use less than what stands above them.
 const NARROWER: &[(&str, &[&str])] = &[
     // A store moves bytes for whoever asks: it knows no session and no user.
-    ("storage", &["config", "data", "metrics", "shutdown"]),
+    ("storage", &["config", "data", "metrics", "shutdown", "spans"]),
     // Whoever watches the gateway must not be able to reach its sessions.
     ("http", &["config", "metrics", "shutdown", "storage"]),
-    ("logging", &["config"]),
+    ("logging", &["config", "spans"]),
     ("main", &["cli"]),
 ];
 
@@ -50,6 +51,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("mime_guess", &["storage"]),
     ("moka", &["auth"]),
     ("object_store", &["storage"]),
+    ("opentelemetry", &["logging"]),
+    ("opentelemetry_otlp", &["logging"]),
+    ("opentelemetry_sdk", &["logging"]),
     ("password_auth", &["hashes"]),
     ("prometheus", &["metrics"]),
     ("proxy_header", &["edge"]),
@@ -58,6 +62,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio::net", &["net", "control", "edge", "http", "app"]),
     ("tokio_rustls", &["tls"]),
     ("toml", &["config"]),
+    ("tracing_opentelemetry", &["logging"]),
     ("tracing_subscriber", &["logging"]),
     ("unftp_core", &["control", "storage"]),
     ("unftp_sbe_gcs", &["storage"]),

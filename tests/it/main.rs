@@ -45,4 +45,5 @@ mod tls_clients;
 mod tls_data;
 mod tls_files;
 mod tls_names;
+mod traces;
 mod transfer;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::sleep_until;
+use tracing::Instrument;
 
 use super::command::Command;
 use super::data::Route;
@@ -29,6 +30,7 @@ use crate::control::Control;
 use crate::metrics::CountedSession;
 use crate::reply::Reply;
 use crate::session::{Operation, Session};
+use crate::spans;
 use state::{Client, Flow, Login, log_in_first};
 
 const NO_TLS: &str = "TLS is not available";
@@ -85,14 +87,16 @@ impl Client {
             let parsed = Command::parse(&line, self.session.names());
             let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
             let flow = match parsed {
-                Ok(command) => match self.execute(&mut control, command).await {
-                    Ok(flow) => flow,
-                    Err(error) => {
-                        // Either the client is gone and hears nothing, or our own front end is and the client must.
-                        let _ = self.send(&Reply::new(421, "Service not available, closing")).await;
-                        return Err(error);
+                Ok(command) => {
+                    match self.execute(&mut control, command).instrument(spans::command(label)).await {
+                        Ok(flow) => flow,
+                        Err(error) => {
+                            // Either the client is gone and hears nothing, or our own front end is and the client must.
+                            let _ = self.send(&Reply::new(421, "Service not available, closing")).await;
+                            return Err(error);
+                        }
                     }
-                },
+                }
                 Err(reply) => {
                     self.send(&reply).await?;
                     Flow::Continue

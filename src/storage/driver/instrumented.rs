@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use tracing::{Instrument, Span};
 
 use super::contract::{
     Condition, Dated, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, LeftOver,
     Lifetime, Meta, OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
+use crate::spans;
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
 
@@ -31,29 +33,34 @@ impl Meter {
         operation: StoreOperation,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let begun = Instant::now();
-        let result = call.await;
-        self.record(operation, begun, &result);
+        let (begun, span) = (Instant::now(), self.span(operation));
+        let result = call.instrument(span.clone()).await;
+        self.record(operation, begun, &span, &result);
         result
+    }
+
+    fn span(&self, operation: StoreOperation) -> Span {
+        spans::store_request(&self.store, operation.label())
     }
 
     /// The same for a rename. Where it takes a copy there was no call yet.
     async fn measure_rename(&self, call: impl Future<Output = Result<Renamed>>) -> Result<Renamed> {
-        let begun = Instant::now();
-        let result = call.await;
+        let (begun, span) = (Instant::now(), self.span(StoreOperation::Rename));
+        let result = call.instrument(span.clone()).await;
         if !matches!(result, Ok(Renamed::NeedsCopy)) {
-            self.record(StoreOperation::Rename, begun, &result);
+            self.record(StoreOperation::Rename, begun, &span, &result);
         }
         result
     }
 
-    fn record<T>(&self, operation: StoreOperation, begun: Instant, result: &Result<T>) {
+    fn record<T>(&self, operation: StoreOperation, begun: Instant, span: &Span, result: &Result<T>) {
         let outcome = match result {
             Ok(_) => StoreOutcome::Ok,
             Err(Error::NotFound) => StoreOutcome::NotFound,
             Err(Error::Changed | Error::AlreadyExists) => StoreOutcome::Precondition,
             Err(_) => StoreOutcome::Error,
         };
+        span.record("outcome", outcome.label());
         self.metrics.store_request(&self.store, operation, outcome, begun);
     }
 }
@@ -207,12 +214,12 @@ impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
     }
 
     fn send(&mut self, part: Vec<Bytes>) -> Result<Sending> {
-        let begun = Instant::now();
+        let (begun, span) = (Instant::now(), self.meter.span(StoreOperation::PutPart));
         let sending = self.inner.send(part)?;
         let meter = self.meter.clone();
         let measured = async move {
-            let sent = sending.await;
-            meter.record(StoreOperation::PutPart, begun, &sent);
+            let sent = sending.instrument(span.clone()).await;
+            meter.record(StoreOperation::PutPart, begun, &span, &sent);
             sent
         };
         Ok(measured.boxed())

@@ -1,20 +1,30 @@
-//! The log: lines on standard error, as text for people or as JSON for collectors.
+//! The log: lines on standard error, as text for people or as JSON for collectors. And traces, where they are asked for.
+
+mod traces;
 
 use std::io::{IsTerminal, stderr};
 
-use tracing::Subscriber;
+use anyhow::Context as _;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{Targets, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::config::{LogConfig, LogFormat, LogLevel};
+pub(crate) use traces::Traces;
 
-/// Sends this process's log to standard error. Only the first call in a process counts.
-pub(crate) fn init(config: LogConfig) {
+use crate::config::{LogConfig, LogFormat, LogLevel, TracesConfig};
+use crate::spans;
+
+/// Sends this process's log to standard error, and its traces where `traces` says, for as long as what is returned lives.
+/// Only the first call in a process counts.
+pub(crate) fn init(config: LogConfig, traces: Option<&TracesConfig>) -> anyhow::Result<Option<Traces>> {
+    let traces = traces.map(Traces::start).transpose().context("cannot send traces")?;
     let colours = if stderr().is_terminal() { Colours::Yes } else { Colours::No };
     // An error means that a log is installed already, which then stays.
-    let _ = tracing::subscriber::set_global_default(subscriber(config, colours, stderr));
+    let _ = tracing::subscriber::set_global_default(subscriber(config, traces.as_ref(), colours, stderr));
+    Ok(traces)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,18 +33,34 @@ enum Colours {
     No,
 }
 
-fn subscriber<W>(config: LogConfig, colours: Colours, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    config: LogConfig,
+    traces: Option<&Traces>,
+    colours: Colours,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let registry = tracing_subscriber::registry().with(filter(config.level));
+    // The spans of traces would stand in every line, and lines of the log in the traces.
+    let is_ours = |about: &Metadata<'_>| {
+        about.is_span()
+            && (about.target() == spans::TARGET || about.target().starts_with(env!("CARGO_PKG_NAME")))
+    };
+    let traces = traces.map(|traces| {
+        let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
+        let layer =
+            layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_level(false);
+        layer.with_filter(filter_fn(is_ours))
+    });
+    let registry = tracing_subscriber::registry().with(traces);
     let lines = fmt::layer().with_writer(writer).with_ansi(colours == Colours::Yes);
     match config.format {
-        LogFormat::Text => Box::new(registry.with(lines)),
+        LogFormat::Text => Box::new(registry.with(lines.with_filter(filter(config.level)))),
         LogFormat::Json => {
             // The session's span carries its id, peer and user; the list of all spans would repeat them.
             let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            Box::new(registry.with(lines))
+            Box::new(registry.with(lines.with_filter(filter(config.level))))
         }
     }
 }
@@ -88,7 +114,7 @@ mod tests {
         let written = Written::default();
         let writer = written.clone();
         let config = LogConfig { format, level: LogLevel::Info };
-        let subscriber = subscriber(config, Colours::No, move || writer.clone());
+        let subscriber = subscriber(config, None, Colours::No, move || writer.clone());
         tracing::subscriber::with_default(subscriber, work);
         let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8(bytes).expect("text")
@@ -122,6 +148,15 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn without_traces_their_spans_are_never_made() {
+        logged(LogFormat::Text, || {
+            let made = [spans::command("NOOP"), spans::store_request("landing", "put")];
+            assert!(made.iter().all(tracing::Span::is_disabled));
+            assert!(!tracing::info_span!("session").is_disabled());
+        });
     }
 
     #[test]
