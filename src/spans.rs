@@ -12,7 +12,7 @@ pub(crate) fn command(verb: &'static str) -> Span {
     tracing::info_span!(target: TARGET, "command", verb)
 }
 
-/// A file on its way; `ended` tells how.
+/// A file on its way; `bytes` and `result` are recorded when it has ended.
 pub(crate) fn transfer(
     direction: &'static str,
     user: &str,
