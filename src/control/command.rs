@@ -66,7 +66,7 @@ impl Backend {
         work: impl Future<Output = files::Result<T>>,
     ) -> Result<T> {
         let verb = operation.verb();
-        async {
+        let work = async {
             fenced(work).await.map_err(|error| {
                 let reply = failure(operation, &error);
                 if matches!(transfer_result(&error), TransferResult::StoreError | TransferResult::ServerError)
@@ -78,9 +78,9 @@ impl Backend {
                 self.session.answer(reply);
                 Error::from(kind(&error))
             })
-        }
-        .instrument(self.session.work_span())
-        .await
+        };
+        // The log finds the session only where it has been entered itself.
+        work.instrument(self.session.work_span()).instrument(self.session.span.clone()).await
     }
 
     /// Like `run`, for what gives up when it is told to, and that changes files: it leaves a line in the log.

@@ -51,18 +51,20 @@ where
         let layer = tracing_opentelemetry::layer().with_tracer(traces.tracer());
         let layer =
             layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_level(false);
-        layer.with_filter(filter_fn(is_ours))
+        layer.with_filter(filter_fn(is_ours)).boxed()
     });
-    let registry = tracing_subscriber::registry().with(traces);
     let lines = fmt::layer().with_writer(writer).with_ansi(colours == Colours::Yes);
-    match config.format {
-        LogFormat::Text => Box::new(registry.with(lines.with_filter(filter(config.level)))),
+    let lines = match config.format {
+        LogFormat::Text => lines.boxed(),
+        // The session's span carries its id, peer and user; the list of all spans would repeat them.
         LogFormat::Json => {
-            // The session's span carries its id, peer and user; the list of all spans would repeat them.
-            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
-            Box::new(registry.with(lines.with_filter(filter(config.level))))
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
         }
-    }
+    };
+    // Only layers that are there: beside one that is `None` every span is made, whatever the others' filters say.
+    let layers: Vec<_> =
+        traces.into_iter().chain([lines.with_filter(filter(config.level)).boxed()]).collect();
+    Box::new(tracing_subscriber::registry().with(layers))
 }
 
 /// The level is for our own lines. Libraries only warn, and libunftp says nothing at all: its spans format
