@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::spans;
+
 /// Shared by every long-lived task. Cloning is cheap; all clones see the same stages.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
@@ -71,16 +73,17 @@ impl Shutdown {
         self.stop.cancelled().await;
     }
 
-    /// Runs work that draining waits for: a session, a clean-up.
+    /// Runs work that draining waits for, such as a clean-up, in the spans of the caller.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.work.spawn_on(future, &self.runtime)
+        self.work.spawn_on(spans::carried(future), &self.runtime)
     }
 
-    /// Like [`Shutdown::spawn`], on another runtime.
+    /// Runs work that draining waits for, such as a session, on another runtime and in no span of the caller, whose command
+    /// it may outlive.
     pub fn spawn_on<F>(&self, future: F, runtime: &Handle) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,

@@ -14,6 +14,7 @@ use crate::files::{self, Files, failure, transfer_result};
 use crate::metrics::TransferResult;
 use crate::path::VirtualPath;
 use crate::session::{Operation, Pending, Session};
+use crate::spans;
 use crate::user::User;
 
 /// One session's files, as libunftp holds them.
@@ -79,8 +80,7 @@ impl Backend {
                 Error::from(kind(&error))
             })
         };
-        // The log finds the session only where it has been entered itself.
-        work.instrument(self.session.work_span()).instrument(self.session.span.clone()).await
+        spans::in_session(self.session.span.clone(), work.instrument(self.session.work_span())).await
     }
 
     /// Like `run`, for what gives up when it is told to, and that changes files: it leaves a line in the log.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
-use tracing::Instrument;
 
 use super::entrance::Entrance;
 use super::proxy::Proxies;
@@ -18,6 +17,7 @@ use super::{client, socket};
 use crate::metrics::{Rejection, SessionTls};
 use crate::net::{ACCEPT_PAUSE, Ends, canonical, rehome};
 use crate::sessions::Place;
+use crate::spans;
 
 /// Accepts sessions on `listener` until draining begins.
 pub(crate) async fn serve(edge: Arc<Edge>, listener: TcpListener, entrance: Entrance) {
@@ -109,7 +109,7 @@ fn begin(edge: &Arc<Edge>, stream: TcpStream, ends: Ends, entrance: Entrance, pl
             Err(error) => tracing::debug!(%error, "control connection lost at once"),
         }
     };
-    edge.front.shutdown.spawn_on(session.instrument(span), edge.workers.handle(worker));
+    edge.front.shutdown.spawn_on(spans::in_session(span, session), edge.workers.handle(worker));
 }
 
 fn turn_away(edge: &Edge, stream: &TcpStream, peer: SocketAddr, entrance: Entrance, reason: Rejection) {

@@ -95,7 +95,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex, PoisonError};
 
-    use tracing::Level;
+    use tracing::{Instrument, Level};
 
     use super::*;
 
@@ -113,10 +113,14 @@ mod tests {
     }
 
     fn logged(format: LogFormat, work: impl FnOnce()) -> String {
+        logged_with(None, format, work)
+    }
+
+    fn logged_with(traces: Option<&Traces>, format: LogFormat, work: impl FnOnce()) -> String {
         let written = Written::default();
         let writer = written.clone();
         let config = LogConfig { format, level: LogLevel::Info };
-        let subscriber = subscriber(config, None, Colours::No, move || writer.clone());
+        let subscriber = subscriber(config, traces, Colours::No, move || writer.clone());
         tracing::subscriber::with_default(subscriber, work);
         let bytes = written.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8(bytes).expect("text")
@@ -159,6 +163,24 @@ mod tests {
             assert!(made.iter().all(tracing::Span::is_disabled));
             assert!(!tracing::info_span!("session").is_disabled());
         });
+    }
+
+    #[test]
+    fn a_line_of_another_task_has_its_session_with_traces_and_without() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        for traces in [None, Some(Traces::nowhere())] {
+            let text = logged_with(traces.as_ref(), LogFormat::Text, || {
+                let command = async {
+                    assert_eq!(spans::command("STOR").is_disabled(), traces.is_none());
+                    let task = async { tracing::info!("kept") };
+                    runtime.spawn(spans::carried(task)).await.expect("no panic");
+                };
+                let command = command.instrument(spans::command("STOR"));
+                runtime.block_on(spans::in_session(tracing::info_span!("session", id = 7), command));
+            });
+            assert!(text.contains("session{id=7}: bucketport"), "{text}");
+            assert!(!text.contains("STOR"), "{text}");
+        }
     }
 
     #[test]

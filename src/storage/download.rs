@@ -13,6 +13,7 @@ use super::driver::{Body, Chunk, Get, Memory, Ranges, Version};
 use super::error::{Error, Result};
 use super::path::StorePath;
 use super::store::Store;
+use crate::spans;
 
 /// The smallest range that is asked for while memory is short: the less each download holds the more can go on.
 const SMALLEST_RANGE: usize = 2 * 1024 * 1024;
@@ -227,7 +228,8 @@ impl RangeReader {
             }
             kept.finish()
         };
-        self.in_flight.push_back(AbortOnDropHandle::new(self.store.shutdown.runtime().spawn(request)));
+        let request = self.store.shutdown.runtime().spawn(spans::carried(request));
+        self.in_flight.push_back(AbortOnDropHandle::new(request));
     }
 }
 

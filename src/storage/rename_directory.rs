@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tracing::Instrument;
 
 use super::copy::same_bytes;
 use super::driver::{Existing, Meta, Renamed};
@@ -45,7 +44,7 @@ impl Store {
         }
         let (store, from, to) = (Arc::new(self.clone()), from.clone(), to.clone());
         let moving = async move { relocate(Relocation::begin(store, from, to).await?).await };
-        self.shutdown.spawn(moving.in_current_span()).await.map_err(Error::task_lost)?
+        self.shutdown.spawn(moving).await.map_err(Error::task_lost)?
     }
 }
 

@@ -123,6 +123,43 @@ fn an_upload_is_a_request_in_a_transfer_in_a_command_in_a_session() {
     assert!(!log.contains("command{") && !log.contains("transfer{") && !log.contains("request{"), "{log}");
 }
 
+/// Whether `inner` is below `outer`.
+fn is_in(spans: &[Span], inner: &Span, outer: &Span) -> bool {
+    let parent = spans.iter().find(|span| span.span_id == inner.parent_span_id);
+    inner.parent_span_id == outer.span_id || parent.is_some_and(|parent| is_in(spans, parent, outer))
+}
+
+#[test]
+fn what_other_tasks_ask_of_the_store_is_in_the_transfer() {
+    let (collector, server) = (Collector::start(), S3Server::start());
+    let gateway = traced(collector.address).transfer("part_size = \"5MiB\"").s3(&server).start();
+    let mut raw = gateway.login();
+    let large = vec![b'x'; 12 << 20];
+    raw.stor("large.bin", &large);
+    assert_eq!(raw.retr("large.bin"), large);
+    raw.expect("QUIT", 221);
+    gateway.wait_for_log("session ends");
+    gateway.signal(Signal::SIGTERM);
+    assert!(gateway.ended(STOP).success());
+
+    let spans = collector.spans();
+    for (direction, operations) in [
+        ("upload", ["create_multipart", "put_part", "complete_multipart", "put", "delete"].as_slice()),
+        ("download", &["get"]),
+    ] {
+        let transfer = only(&spans, "transfer", ("direction", direction));
+        for operation in operations {
+            let is_one = |span: &&Span| attributes(span).get("operation").is_some_and(|o| o == operation);
+            let requests: Vec<&Span> = spans.iter().filter(is_one).collect();
+            assert!(!requests.is_empty(), "{operation} in {spans:#?}");
+            for request in requests {
+                assert!(is_in(&spans, request, transfer), "{request:#?}");
+                assert!(request.end_time_unix_nano <= transfer.end_time_unix_nano, "{request:#?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn sessions_that_are_not_sampled_are_not_sent() {
     let collector = Collector::start();
