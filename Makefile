@@ -328,6 +328,7 @@ tools: build-tools cargo-deny ## Install what the tests need as well
 	@$(call apt_unless,type curl lftp python3 git >/dev/null 2>&1,curl lftp python3 git)
 	@$(call apt_unless,type haproxy >/dev/null 2>&1 || test -x /usr/sbin/haproxy,haproxy)
 	@$(call apt_unless,type ip >/dev/null 2>&1 || test -x /sbin/ip,iproute2)
+	@$(call apt_unless,test -x /usr/sbin/slapd,slapd)
 	@$(call apt_unless,type nft >/dev/null 2>&1 || test -x /usr/sbin/nft,nftables)
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 

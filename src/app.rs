@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::auth::Auth;
+use crate::auth::{self, Auth, Elsewhere};
 use crate::config::{Config, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
@@ -33,6 +33,9 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
 pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
     let mut errors = storage::check(&config.stores);
     if let Some(Err(ConfigErrors(mistakes))) = config.ftp.tls.as_ref().map(tls::check) {
+        errors.extend(mistakes);
+    }
+    if let Err(ConfigErrors(mistakes)) = auth::check(&config.auth) {
         errors.extend(mistakes);
     }
     if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
@@ -103,11 +106,13 @@ impl App {
         let stores = Stores::build(&config.stores, &config.transfer, &budget, &metrics, &shutdown)
             .map_err(ConfigErrors)
             .context("cannot use the stores")?;
-        let auth = Arc::new(Auth::new(&config.users));
+        let elsewhere = config.auth.elsewhere.map(Elsewhere::new).transpose().context("cannot use [auth]")?;
+        let auth = Arc::new(Auth::new(&config.users).asking(elsewhere));
+        let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
         let tls = config.ftp.tls.clone().map(|tls| Tls::load(tls, Arc::clone(&metrics)));
         let tls = tls.transpose().context("cannot use the certificate")?.map(Arc::new);
-        let reloader = Reloader::watch(Arc::clone(&auth), tls.clone(), reload, Arc::clone(&metrics)).await;
-        let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
+        let reloader =
+            Reloader::new(Arc::clone(&auth), sessions.clone(), tls.clone(), reload, Arc::clone(&metrics));
         let workers = Arc::new(Workers::start().context("cannot start threads")?);
 
         let web = net::bind(config.http.listen)

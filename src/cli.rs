@@ -1,5 +1,7 @@
 //! The command line: what was asked for, and the exit code that tells how it went.
 
+mod users;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
@@ -17,6 +19,7 @@ use crate::config::{self, ConfigErrors, Loaded, Origin};
 use crate::hashes::PasswordHash;
 use crate::tls::SelfSigned;
 use crate::{app, logging};
+use users::{Users, Wanted};
 
 /// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
 const USAGE: u8 = 64;
@@ -55,6 +58,9 @@ enum Command {
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         folder: PathBuf,
     },
+    /// Show, check and add users
+    #[command(subcommand)]
+    Users(Users),
 }
 
 const AFTER_HELP: &str = "\
@@ -82,7 +88,32 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => refuse(format!("{error:#}")),
         },
+        Command::Users(command) => match users(command, file) {
+            Ok(said) => {
+                print!("{said}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(format!("{error:#}")),
+        },
     }
+}
+
+/// What is to be said. A configuration is read if one is named, and where there is nothing else to read.
+fn users(command: Users, config: Option<&Path>) -> anyhow::Result<String> {
+    let with_config = |file: Option<&Path>| {
+        let is_read = config.is_some() || file.is_none();
+        is_read.then(|| config::load(config)).transpose().map(|loaded| loaded.map(|it| it.config))
+    };
+    Ok(match command {
+        Users::List { file } => users::list(file.as_deref(), with_config(file.as_deref())?.as_ref())?,
+        Users::Check { file } => users::check(file.as_deref(), with_config(file.as_deref())?.as_ref())?,
+        Users::Add { name, file, store, home, permissions } => {
+            let config = with_config(Some(&file))?;
+            let wanted = Wanted { name, store, home, permissions };
+            users::add(&file, wanted, config.as_ref(), read_password)?;
+            String::new()
+        }
+    })
 }
 
 fn serve(file: Option<&Path>) -> ExitCode {

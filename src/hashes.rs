@@ -15,6 +15,13 @@ enum Kind {
     Bcrypt,
 }
 
+impl PartialEq for PasswordHash {
+    /// Letter by letter: another hash of the same password is another.
+    fn eq(&self, other: &Self) -> bool {
+        self.text.expose_secret() == other.text.expose_secret()
+    }
+}
+
 impl PasswordHash {
     /// The hash, or why it is none that can be verified, without the hash.
     pub fn parse(text: &SecretString) -> Result<Self, String> {

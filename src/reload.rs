@@ -1,61 +1,69 @@
 //! Reading again, while the process runs, what may change: the users, and the files of `[ftp.tls]`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
 use crate::auth::Auth;
-use crate::config::{ConfigErrors, Reload, Reread};
+use crate::config::{Attempt, ConfigErrors, Reload, Watched};
 use crate::metrics::{Metrics, Reloaded};
+use crate::session::Dismissal;
+use crate::sessions::Sessions;
 use crate::tls::Tls;
 
 /// How often the files are looked at. Polling sees every way in which Kubernetes and editors replace a file.
 const PERIOD: Duration = Duration::from_secs(2);
+/// So many times as long as a look has taken it is rested at least: many files cost one core 5 % at most.
+const REST: u32 = 20;
 
 /// The users, what TLS begins with, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Reloader {
     auth: Arc<Auth>,
+    sessions: Sessions,
     tls: Option<Arc<Tls>>,
     source: Arc<Reload>,
     metrics: Arc<Metrics>,
-    /// What the users file held when it was last looked at.
-    seen: Option<Vec<u8>>,
+    /// What the users were last read from.
+    watched: Watched,
 }
 
 impl Reloader {
-    /// Watches the file that `source` names, if it names one, and those of `tls`.
-    pub(crate) async fn watch(
+    /// Watches the files that `source` names, and those of `tls`.
+    pub(crate) fn new(
         auth: Arc<Auth>,
+        sessions: Sessions,
         tls: Option<Arc<Tls>>,
         source: Reload,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let mut reloader = Self { auth, tls, source: Arc::new(source), metrics, seen: None };
-        reloader.seen = reloader.file_content().await;
-        reloader
+        let watched = source.watched().clone();
+        Self { auth, sessions, tls, source: Arc::new(source), metrics, watched }
     }
 
     /// Reloads what has changed. Runs until it is dropped, which loses nothing.
     pub(crate) async fn follow(&mut self) {
+        let mut rest = PERIOD;
         loop {
-            sleep(PERIOD).await;
+            sleep(rest).await;
             self.on_tls(Tls::reload_if_changed).await;
-            let now = self.file_content().await;
-            if now != self.seen {
-                tracing::info!("users file changed");
-                self.reload_users().await;
-                self.seen = now;
+            let begun = Instant::now();
+            let now = self.look().await;
+            rest = PERIOD.max(begun.elapsed() * REST);
+            if let Some(now) = now
+                && now != self.watched
+            {
+                tracing::info!("files of users have changed");
+                self.reload_users(Some(now)).await;
             }
         }
     }
 
     /// Reads everything again; of what has errors, the old stays in force.
-    pub(crate) async fn reload(&self) {
+    pub(crate) async fn reload(&mut self) {
         self.on_tls(Tls::reload).await;
-        self.reload_users().await;
+        self.reload_users(None).await;
     }
 
     /// Off the async threads: a mounted file may come over a network.
@@ -67,27 +75,46 @@ impl Reloader {
         }
     }
 
-    async fn reload_users(&self) {
-        let (auth, source) = (Arc::clone(&self.auth), Arc::clone(&self.source));
+    /// `now` is how the files are, if that is known.
+    async fn reload_users(&mut self, now: Option<Watched>) {
+        let (auth, source, sessions) =
+            (Arc::clone(&self.auth), Arc::clone(&self.source), self.sessions.clone());
         let reloading = tokio::task::spawn_blocking(move || {
-            let Reread { users, warnings } = source.users()?;
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-            auth.replace_users(&users);
-            Ok::<_, ConfigErrors>(users.len())
+            let Attempt { result, watched } = source.users();
+            let replaced = result.map(|reread| {
+                for warning in reread.warnings {
+                    tracing::warn!("{warning}");
+                }
+                auth.replace_users(&reread.users);
+                let ended = sessions.dismiss(Dismissal::UserChanged, |user| auth.is_outdated(user));
+                (reread.users.len(), ended)
+            });
+            (replaced, watched)
         });
         let reloaded = reloading.await;
-        self.metrics.reloaded(Reloaded::Users, matches!(reloaded, Ok(Ok(_))));
+        self.metrics.reloaded(Reloaded::Users, matches!(reloaded, Ok((Ok(_), _))));
+        // A mistake is told once, and looked at again when something has changed.
+        let mut read_from = now;
         match reloaded {
-            Ok(Ok(users)) => tracing::info!(users, "users reloaded"),
-            Ok(Err(errors)) => tracing::error!(%errors, "users not reloaded, the old ones stay"),
+            Ok((replaced, watched)) => {
+                tell(replaced);
+                read_from = watched.or(read_from);
+            }
             Err(error) => tracing::error!(%error, "users not reloaded, the old ones stay"),
         }
+        self.watched = read_from.unwrap_or_else(|| self.watched.clone());
     }
 
-    async fn file_content(&self) -> Option<Vec<u8>> {
-        let path: PathBuf = self.source.users_file()?.to_owned();
-        tokio::fs::read(path).await.ok()
+    /// How the files are now; none if that cannot be found out.
+    async fn look(&self) -> Option<Watched> {
+        let watched = self.watched.clone();
+        tokio::task::spawn_blocking(move || watched.again()).await.ok()
+    }
+}
+
+fn tell(replaced: Result<(usize, usize), ConfigErrors>) {
+    match replaced {
+        Ok((users, ended)) => tracing::info!(users, sessions_ended = ended, "users reloaded"),
+        Err(errors) => tracing::error!(%errors, "users not reloaded, the old ones stay"),
     }
 }

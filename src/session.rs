@@ -36,13 +36,28 @@ pub(crate) struct Session {
     /// The span that every log line of the session stands in.
     pub span: Span,
     /// Of the connection, whoever is logged in.
-    certificate: OnceLock<Arc<ClientCertificate>>,
+    tls: OnceLock<SessionTls>,
     state: Mutex<State>,
+}
+
+/// What TLS has told of a client.
+#[derive(Debug)]
+struct SessionTls {
+    version: &'static str,
+    certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// Why a session ends although its client goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dismissal {
+    /// Its user was removed or changed. What runs is finished; the next command is not begun.
+    UserChanged,
 }
 
 #[derive(Debug, Default)]
 struct State {
     user: Option<Arc<User>>,
+    dismissal: Option<Dismissal>,
     /// The session's place among those of the user, for whoever counts them.
     counted: Option<Counted>,
     facts: Facts,
@@ -59,19 +74,25 @@ impl Session {
     pub(crate) fn new(id: u64, ends: Ends) -> Self {
         let Ends { client: peer, dialled, local } = ends;
         let span = tracing::info_span!("session", id, peer = %peer, user = tracing::field::Empty);
-        let (certificate, state) = (OnceLock::new(), Mutex::default());
-        Self { id, peer, dialled, local, began: Instant::now(), span, certificate, state }
+        let (tls, state) = (OnceLock::new(), Mutex::default());
+        Self { id, peer, dialled, local, began: Instant::now(), span, tls, state }
     }
 
-    /// The client has shown this certificate in its handshake, of which there is one at most.
-    pub(crate) fn identify(&self, certificate: Arc<ClientCertificate>) {
+    /// The control connection has TLS of this version now, and the client has shown this certificate in the handshake, of
+    /// which there is one at most.
+    pub(crate) fn secure(&self, version: &'static str, certificate: Option<Arc<ClientCertificate>>) {
         // A second one could not take the first one's place.
-        let _ = self.certificate.set(certificate);
+        let _ = self.tls.set(SessionTls { version, certificate });
+    }
+
+    /// The version of the control connection's TLS, if it has any.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        self.tls.get().map(|tls| tls.version)
     }
 
     /// The certificate that the client has shown, if it has.
     pub(crate) fn certificate(&self) -> Option<&ClientCertificate> {
-        self.certificate.get().map(Arc::as_ref)
+        self.tls.get()?.certificate.as_deref()
     }
 
     /// Who is logged in.
@@ -85,6 +106,16 @@ impl Session {
         let mut state = self.state();
         state.user = Some(user);
         state.counted = Some(counted);
+    }
+
+    /// The session is to end.
+    pub(crate) fn dismiss(&self, why: Dismissal) {
+        self.state().dismissal = Some(why);
+    }
+
+    /// Why the session is to end, if it is.
+    pub(crate) fn dismissal(&self) -> Option<Dismissal> {
+        self.state().dismissal
     }
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).

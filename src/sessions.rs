@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::metrics::Rejection;
 use crate::net::Ends;
-use crate::session::{Activity, Session};
+use crate::session::{Activity, Dismissal, Session};
+use crate::user::User;
 
 /// All sessions. Clones are the same registry.
 #[derive(Clone, Debug)]
@@ -71,6 +72,13 @@ impl Sessions {
             activity: session.activity(),
         };
         sessions.into_iter().map(view).collect()
+    }
+
+    /// Ends the sessions of the users whom `is_meant` means; returns how many those are.
+    pub(crate) fn dismiss(&self, why: Dismissal, is_meant: impl Fn(&Arc<User>) -> bool) -> usize {
+        let sessions: Vec<_> = self.lock().sessions.values().cloned().collect();
+        let meant = sessions.iter().filter(|session| session.user().is_some_and(|user| is_meant(&user)));
+        meant.inspect(|session| session.dismiss(why)).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::config::{Profile, UserConfig};
+use crate::config::{Profile, UserSource};
 
 /// A known user. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub struct User {
     pub name: String,
     /// Everything else that is configured of the user.
     pub profile: Profile,
+    /// Where the user comes from.
+    pub source: UserSource,
 }
 
 impl User {
@@ -26,12 +28,6 @@ impl User {
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
-    }
-}
-
-impl From<&UserConfig> for User {
-    fn from(config: &UserConfig) -> Self {
-        Self { name: config.name.clone(), profile: config.profile.clone() }
     }
 }
 
@@ -50,6 +46,7 @@ mod tests {
                 allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
                 on_control_lost: None,
             },
+            source: UserSource::Inline,
         }
     }
 

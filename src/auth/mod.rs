@@ -1,10 +1,15 @@
 //! Who may log in: verifies a name with its password and its certificate, and says nothing that helps a guesser.
 
+mod caller;
+mod elsewhere;
+mod error;
+mod http;
+mod ldap;
 mod lockout;
 mod password;
+mod secret_file;
 mod users;
 
-use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +18,12 @@ use arc_swap::ArcSwap;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use crate::config::UserConfig;
-use crate::tls::ClientCertificate;
+use crate::config::{AuthConfig, ConfigErrors, UserConfig};
 use crate::user::User;
 
+pub(crate) use caller::Caller;
+pub(crate) use elsewhere::Elsewhere;
+pub(crate) use error::LoginError;
 use lockout::Lockout;
 use users::{Account, Found, Users};
 
@@ -31,34 +38,13 @@ pub(crate) struct Auth {
     /// once would take gigabytes and finish no sooner, and the blocking pool's own bound is 512 threads.
     slots: Arc<Semaphore>,
     lockout: Lockout,
+    /// Who is asked for names that no user has.
+    elsewhere: Option<Elsewhere>,
 }
 
-/// Why a login failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum LoginError {
-    /// The name is unknown or the password is wrong; which of them is not told, not even by the time taken.
-    #[error("wrong name or password")]
-    BadCredentials,
-    /// Name and password are right, or no password is needed, but the user is bound to a certificate and none was shown.
-    /// The client is not told, nor does it take another time or count otherwise.
-    #[error("no client certificate was shown")]
-    NoCertificate,
-    /// The same where one was shown that names somebody else.
-    #[error("the client certificate is not the user's")]
-    OtherCertificate,
-    /// The same where the user's was shown, but has expired since.
-    #[error("the client certificate has expired")]
-    ExpiredCertificate,
-    /// The name or the address has failed too often lately. Whether the password is right is not told.
-    #[error("locked out after too many failures")]
-    LockedOut,
-    /// Name and password are right, but the user may not log in from this address. The client is not told, nor does it
-    /// take another time or count otherwise.
-    #[error("login from this address is not allowed")]
-    Denied,
-    /// The password could not be verified in time.
-    #[error("login is not possible at the moment")]
-    Unavailable,
+/// Finds what is wrong with the files that only those who ask elsewhere read.
+pub(crate) fn check(config: &AuthConfig) -> Result<(), ConfigErrors> {
+    config.elsewhere.clone().map(Elsewhere::new).transpose().map(drop)
 }
 
 impl Auth {
@@ -70,7 +56,14 @@ impl Auth {
             users: ArcSwap::from_pointee(Users::new(users)),
             slots: Arc::new(Semaphore::new(cores)),
             lockout: Lockout::new(),
+            elsewhere: None,
         }
+    }
+
+    /// Asks there for names that no user has.
+    pub(crate) fn asking(mut self, elsewhere: Option<Elsewhere>) -> Self {
+        self.elsewhere = elsewhere;
+        self
     }
 
     /// Replaces all users at once, and reads their password files (blocking). Logins that have begun are judged
@@ -79,20 +72,24 @@ impl Auth {
         self.users.store(Arc::new(self.users.load().replaced_by(users)));
     }
 
-    /// The user, when name and password are right, `certificate`, which the client has shown, is the user's or the user is
-    /// bound to none, and `peer` may use the name. Takes at most 31 seconds; failing takes longer each time.
+    /// Whether `user` is none of the known users any more, or was changed since. Users who are kept elsewhere never are.
+    pub(crate) fn is_outdated(&self, user: &Arc<User>) -> bool {
+        user.source.is_local() && !self.users.load().has(user)
+    }
+
+    /// The user, when name and password are right, the certificate that the client has shown is the user's or the user is
+    /// bound to none, and its address may use the name. Takes at most 31 seconds; failing takes longer each time.
     pub(crate) async fn login(
         &self,
         name: &str,
         password: SecretString,
-        certificate: Option<&ClientCertificate>,
-        peer: IpAddr,
+        caller: Caller<'_>,
     ) -> Result<Arc<User>, LoginError> {
-        let attempt = self.lockout.attempt(name, peer);
+        let attempt = self.lockout.attempt(name, caller.address);
         if attempt.is_locked() {
             return Err(LoginError::LockedOut);
         }
-        let judged = self.judge(name, password, certificate, peer).await;
+        let judged = self.judge(name, password, caller).await;
         match judged {
             // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
             _ if attempt.is_locked() => return Err(LoginError::LockedOut),
@@ -117,14 +114,16 @@ impl Auth {
         &self,
         name: &str,
         password: SecretString,
-        certificate: Option<&ClientCertificate>,
-        peer: IpAddr,
+        caller: Caller<'_>,
     ) -> Result<Arc<User>, LoginError> {
         let found = self.users.load().find(name);
-        let (account, known) = match found {
-            Found::Known(account) => (account, true),
-            Found::Decoy(account) => (account, false),
-            Found::Nobody => return Err(LoginError::BadCredentials),
+        let (account, known) = match (found, &self.elsewhere) {
+            (Found::Known(account), _) => (account, true),
+            (Found::Decoy(_) | Found::Nobody, Some(elsewhere)) => {
+                return elsewhere.log_in(name, &password, caller).await;
+            }
+            (Found::Decoy(account), None) => (account, false),
+            (Found::Nobody, None) => return Err(LoginError::BadCredentials),
         };
         let right = tokio::time::timeout(DEADLINE, self.verify(Arc::clone(&account), password))
             .await
@@ -133,19 +132,7 @@ impl Auth {
         if !(right && known) {
             return Err(LoginError::BadCredentials);
         }
-        if let Some(bound) = account.proof.certificate() {
-            let shown = certificate.ok_or(LoginError::NoCertificate)?;
-            if !bound.match_any(shown.names()) {
-                return Err(LoginError::OtherCertificate);
-            }
-            // Semantics decision: it has to be valid at each login. Sessions that are logged in go on.
-            if shown.is_expired() {
-                return Err(LoginError::ExpiredCertificate);
-            }
-        }
-        if !account.user.allows(peer) {
-            return Err(LoginError::Denied);
-        }
+        caller.may_be(&account.user, account.proof.certificate())?;
         Ok(Arc::clone(&account.user))
     }
 
@@ -174,8 +161,11 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::config::{CertificateName, Config, Environment};
+    use crate::tls::ClientCertificate;
 
     const HOME: &str = "10.1.2.3";
 
@@ -191,9 +181,13 @@ mod tests {
         )
     }
 
+    fn caller(address: IpAddr, certificate: Option<&ClientCertificate>) -> Caller<'_> {
+        Caller { address, tls_version: None, certificate }
+    }
+
     async fn login(auth: &Auth, name: &str, password: &str, peer: &str) -> Result<String, LoginError> {
-        let peer = peer.parse().expect("an address");
-        auth.login(name, password.into(), None, peer).await.map(|user| user.name.clone())
+        let caller = caller(peer.parse().expect("an address"), None);
+        auth.login(name, password.into(), caller).await.map(|user| user.name.clone())
     }
 
     /// One user bound to a certificate alone, one to a certificate and a password.
@@ -238,7 +232,7 @@ mod tests {
             // From an address where nobody has failed.
             let peer = std::net::Ipv4Addr::from_bits(rand::random()).into();
             let begun = tokio::time::Instant::now();
-            let result = auth.login(name, password.into(), shown, peer).await;
+            let result = auth.login(name, password.into(), caller(peer, shown)).await;
             let result = result.map(|user| user.name.clone());
             assert_eq!(result, expected.map(str::to_owned), "{name} {password} {shown:?}");
             assert_eq!(begun.elapsed() >= Duration::from_millis(100), expected.is_err(), "{name} {shown:?}");
@@ -262,12 +256,12 @@ mod tests {
             let begun = tokio::time::Instant::now();
             let peer = peer.parse().expect("an address");
             for _ in 0..10 {
-                let result = auth.login(name, "correct".into(), shown, peer).await;
+                let result = auth.login(name, "correct".into(), caller(peer, shown)).await;
                 assert!(!matches!(result, Ok(_) | Err(LoginError::LockedOut)), "{name}: {result:?}");
             }
             waited.push(begun.elapsed());
             let own = common(name, 60);
-            let result = auth.login(name, "correct".into(), Some(&own), peer).await;
+            let result = auth.login(name, "correct".into(), caller(peer, Some(&own))).await;
             assert_eq!(result.map(|user| user.name.clone()), Err(LoginError::LockedOut), "{name}");
         }
         assert!(waited.iter().all(|waited_so_long| *waited_so_long == waited[0]), "{waited:?}");
@@ -317,6 +311,29 @@ mod tests {
         assert_eq!(login(&auth, "acme", "renewed", HOME).await, Ok("acme".to_owned()));
         assert_eq!(login(&auth, "acme", "correct", HOME).await, Err(LoginError::BadCredentials));
         assert_eq!(login(&auth, "other", "different", HOME).await, Err(LoginError::BadCredentials));
+    }
+
+    #[tokio::test]
+    async fn users_are_outdated_when_anything_about_them_has_changed() {
+        let text = |other: &str| {
+            format!("[[users]]\nname = \"acme\"\npassword = \"x\"\n[[users]]\nname = \"other\"\n{other}\n")
+        };
+        for (before, after, expected) in [
+            ("password = \"x\"", "password = \"x\"", false),
+            ("password = \"x\"", "password = \"y\"", true),
+            ("password = \"x\"", "password = \"x\"\nhome = \"in\"", true),
+            ("password = \"x\"", "password = \"x\"\npermissions = [\"read\"]", true),
+        ] {
+            let auth = Auth::new(&users(&text(before)));
+            let at = || caller(HOME.parse().expect("an address"), None);
+            let [acme, other] = [auth.login("acme", "x".into(), at()), auth.login("other", "x".into(), at())];
+            let (acme, other) = (acme.await.expect("right"), other.await.expect("right"));
+            assert!(!auth.is_outdated(&other));
+            auth.replace_users(&users(&text(after)));
+            assert_eq!((auth.is_outdated(&other), auth.is_outdated(&acme)), (expected, false), "{after}");
+            auth.replace_users(&[]);
+            assert!(auth.is_outdated(&other) && auth.is_outdated(&acme));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,20 @@ pub(super) enum Verifier {
     Nothing,
 }
 
+impl PartialEq for Verifier {
+    /// Whether the same is verified in the same way.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Hash(hash), Self::Hash(other)) => hash == other,
+            (Self::Plain(password), Self::Plain(other)) => {
+                is_same(password.expose_secret().as_bytes(), other.expose_secret().as_bytes())
+            }
+            (Self::Nothing, Self::Nothing) => true,
+            (Self::Hash(_) | Self::Plain(_) | Self::Nothing, _) => false,
+        }
+    }
+}
+
 impl Verifier {
     /// Reads the password's file, if that is where it is.
     pub(super) fn from_source(source: &PasswordSource) -> Result<Self, String> {

@@ -1,7 +1,8 @@
 //! The users by name, and which of them stands in for a name that nobody has.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 use super::password::Verifier;
@@ -18,10 +19,35 @@ pub(super) struct Account {
 /// All users at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    accounts: Vec<Arc<Account>>,
-    by_name: HashMap<String, usize>,
+    by_name: HashSet<ByName>,
+    /// Those who stand in for names that nobody has.
+    stand_ins: Vec<Arc<Account>>,
     decoys: RandomState,
 }
+
+/// An account that is found by its name.
+#[derive(Debug)]
+struct ByName(Arc<Account>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        &self.0.user.name
+    }
+}
+
+impl Hash for ByName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Borrow::<str>::borrow(self).hash(state);
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        Borrow::<str>::borrow(self) == Borrow::<str>::borrow(other)
+    }
+}
+
+impl Eq for ByName {}
 
 /// What a name leads to.
 #[derive(Debug)]
@@ -36,26 +62,43 @@ pub(super) enum Found {
 
 impl Users {
     pub(super) fn new(users: &[UserConfig]) -> Self {
-        Self::with_decoys(users, RandomState::new())
+        Self::default().replaced_by(users)
     }
 
-    /// New users with the old key, so that a reload does not change what names cost.
+    /// New users with the old key, so that a reload does not change what names cost. Those of whom nothing has changed are
+    /// the same accounts.
     pub(super) fn replaced_by(&self, users: &[UserConfig]) -> Self {
-        Self::with_decoys(users, self.decoys.clone())
+        let accounts: Vec<_> = users.iter().map(|config| self.account(config)).collect();
+        // Who is quickly let in with any password could not stand in for somebody who is quickly turned away.
+        let stand_ins = accounts.iter().filter(|account| account.proof != Proof::Nothing).cloned().collect();
+        let by_name = accounts.into_iter().map(ByName).collect();
+        Self { by_name, stand_ins, decoys: self.decoys.clone() }
     }
 
-    fn with_decoys(users: &[UserConfig], decoys: RandomState) -> Self {
-        let account = |config: &UserConfig| {
-            let proof = config.proof.clone().map_password(|password| {
-                Verifier::from_source(&password).unwrap_or_else(|error| {
-                    tracing::warn!(user = config.name, error, "the user cannot log in");
-                    Verifier::Nothing
-                })
-            });
-            Arc::new(Account { user: Arc::new(User::from(config)), proof })
-        };
-        let by_name = users.iter().enumerate().map(|(index, user)| (user.name.clone(), index)).collect();
-        Self { accounts: users.iter().map(account).collect(), by_name, decoys }
+    fn account(&self, config: &UserConfig) -> Arc<Account> {
+        let proof = config.proof.clone().map_password(|password| {
+            Verifier::from_source(&password).unwrap_or_else(|error| {
+                tracing::warn!(user = config.name, error, "the user cannot log in");
+                Verifier::Nothing
+            })
+        });
+        match self.get(&config.name) {
+            Some(old) if old.user.profile == config.profile && old.proof == proof => Arc::clone(old),
+            _ => {
+                let UserConfig { name, profile, source, .. } = config;
+                let user = User { name: name.clone(), profile: profile.clone(), source: *source };
+                Arc::new(Account { user: Arc::new(user), proof })
+            }
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&Arc<Account>> {
+        self.by_name.get(name).map(|found| &found.0)
+    }
+
+    /// Whether this is one of them, as it is now.
+    pub(super) fn has(&self, user: &Arc<User>) -> bool {
+        self.get(&user.name).is_some_and(|account| Arc::ptr_eq(&account.user, user))
     }
 
     /// Finds the user of a name, or a decoy.
@@ -64,12 +107,12 @@ impl Users {
     /// fixed decoy would be told from them by its time. It is drawn by a keyed hash of the name, so that a name
     /// always takes the same time, as a real one does, and nobody outside can compute which one it is.
     pub(super) fn find(&self, name: &str) -> Found {
-        if let Some(index) = self.by_name.get(name) {
-            return Found::Known(Arc::clone(&self.accounts[*index]));
+        if let Some(account) = self.get(name) {
+            return Found::Known(Arc::clone(account));
         }
-        let count = self.accounts.len() as u64;
+        let count = self.stand_ins.len() as u64;
         let drawn = self.decoys.hash_one(name).checked_rem(count);
-        let account = drawn.and_then(|index| self.accounts.get(usize::try_from(index).ok()?));
+        let account = drawn.and_then(|index| self.stand_ins.get(usize::try_from(index).ok()?));
         account.map_or(Found::Nobody, |account| Found::Decoy(Arc::clone(account)))
     }
 }
@@ -100,6 +143,14 @@ mod tests {
         let users = Users::new(&users(&["a", "b"]));
         assert!(matches!(users.find("b"), Found::Known(account) if account.user.name == "b"));
         assert!(matches!(Users::default().find("b"), Found::Nobody));
+    }
+
+    #[test]
+    fn whom_anybody_may_be_stands_in_for_nobody() {
+        let text = "[stores.only]\nurl = \"memory:///\"\n[auth.anonymous]\nprofile = \"read-only\"\n";
+        let anonymous = Config::parse(text, &Environment::new()).expect("a valid configuration").users;
+        let users = Users::new(&anonymous);
+        assert!(matches!(users.find("ftp"), Found::Known(_)) && matches!(users.find("x"), Found::Nobody));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
+
+use super::watched::Watched;
 
 /// One mistake: where it is, and what is wrong there. The message never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,10 +53,12 @@ pub(super) struct Override {
     pub(super) variable: String,
 }
 
-/// Collects mistakes while the sections are read, and knows which keys the environment has set.
+/// Collects mistakes while the sections are read, and the files that were looked at for users; knows which keys the
+/// environment has set.
 #[derive(Default)]
 pub(super) struct Report {
     errors: RefCell<Vec<ConfigError>>,
+    files: RefCell<Watched>,
     /// Environment variables by the path of the key that they set.
     overrides: BTreeMap<String, String>,
 }
@@ -69,11 +74,23 @@ impl Report {
         self.errors.borrow_mut().push(ConfigError { key, message });
     }
 
-    /// Takes over mistakes of another file, with that file's name in front of each key.
-    pub(super) fn merge(&self, file: &str, other: Vec<ConfigError>) {
-        let prefixed =
-            other.into_iter().map(|error| ConfigError::new(format!("{file}: {}", error.key), error.message));
+    /// Takes over what another file has, with that file's name in front of each key.
+    pub(super) fn merge(&self, file: &str, other: Report) {
+        let Self { errors, files, .. } = other;
+        let errors = errors.into_inner().into_iter();
+        let prefixed = errors.map(|error| ConfigError::new(format!("{file}: {}", error.key), error.message));
         self.errors.borrow_mut().extend(prefixed);
+        self.files.borrow_mut().append(files.into_inner());
+    }
+
+    /// Notes a file or a folder that users come from, before it is read, and whether or not it can be.
+    pub(super) fn looks_at(&self, path: &Path) {
+        self.files.borrow_mut().add(path);
+    }
+
+    /// The files and folders that were noted; they are told once.
+    pub(super) fn take_files(&self) -> Watched {
+        self.files.take()
     }
 
     pub(super) fn note_override(&mut self, set: Override) {
@@ -90,6 +107,10 @@ impl Report {
             path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         self.overrides.iter().find(|(path, _)| inside(path)).map(|(_, variable)| variable.as_str())
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.borrow().is_empty()
     }
 
     pub(super) fn into_errors(self) -> Vec<ConfigError> {

@@ -62,7 +62,8 @@ pub(super) fn load_in(
             (Source::Embedded(embedded(folder, &password)?), generated)
         }
     };
-    let config = Config::read(source.table()?, &environment)?;
+    let (config, watched) = Config::read_watched(source.table()?, &environment);
+    let config = config?;
     let origin = match &source {
         Source::File(path) => Origin::File(path.clone()),
         Source::Embedded(_) => {
@@ -75,7 +76,8 @@ pub(super) fn load_in(
         environment,
         stores: config.stores.keys().cloned().collect(),
         tls: config.ftp.tls.clone(),
-        users_file: config.auth.users_file.clone(),
+        elsewhere: config.auth.elsewhere.clone(),
+        watched,
     };
     Ok(Loaded { config, origin, reload })
 }
@@ -129,7 +131,7 @@ mod tests {
         assert_eq!(loaded.config.http.listen, "127.0.0.1:8080".parse().expect("an address"));
         let path = loaded.config.stores["data"].url.to_file_path();
         assert_eq!(path, Ok(folder.path().join("data")));
-        let again = loaded.reload.users().expect("users");
+        let again = loaded.reload.users().result.expect("users");
         assert_eq!(password_of(&again.users), password.expose_secret());
         assert_eq!(again.warnings, [""; 0]);
     }
@@ -169,22 +171,22 @@ mod tests {
         write("");
         let reload = load_in(folder.path(), Some(&file), Environment::new()).expect("a valid file").reload;
         write("[[users]]\nname = \"new\"\npassword = \"x\"\n");
-        assert_eq!(reload.users().expect("users").users[0].name, "new");
+        assert_eq!(reload.users().result.expect("users").users[0].name, "new");
         write(
             "[stores.b]\nurl = \"memory:///\"\n[[users]]\nname = \"new\"\npassword = \"x\"\nstore = \"b\"\n",
         );
-        let errors = reload.users().expect_err("a store that does not run").to_string();
+        let errors = reload.users().result.expect_err("a store that does not run").to_string();
         assert_eq!(errors, "users: user `new` needs a restart for the new store `b`");
         write(
             "[ftp.tls]\nmode = \"required\"\nclient_ca = \"/ca\"\n\
              [[users]]\nname = \"new\"\nclient_certificate = \"cn:x\"\n",
         );
-        let errors = reload.users().expect_err("an authority that is not asked").to_string();
+        let errors = reload.users().result.expect_err("an authority that is not asked").to_string();
         let expected =
             "users: user `new` needs a restart for ftp.tls.client_ca or ftp.tls.client_certificates";
         assert_eq!(errors, expected);
         write("[[users]]\nname = \"new\"\n");
-        assert!(reload.users().is_err());
+        assert!(reload.users().result.is_err());
     }
 
     #[test]
@@ -200,22 +202,22 @@ mod tests {
         let (bound, unbound) = ("client_certificate = \"cn:x\"", "password = \"x\"");
         write("", bound);
         let reload = load_in(folder.path(), Some(&file), Environment::new()).expect("a valid file").reload;
-        assert_eq!(reload.users().expect("users").warnings, [""; 0]);
+        assert_eq!(reload.users().result.expect("users").warnings, [""; 0]);
         let restart = "[ftp.tls] has changed, which needs a restart";
         for tls in ["# /other", "client_certificates = \"optional\""] {
             write(tls, bound);
-            let errors = reload.users().expect_err("another authority").to_string();
+            let errors = reload.users().result.expect_err("another authority").to_string();
             let expected =
                 "users: user `new` needs a restart for ftp.tls.client_ca or ftp.tls.client_certificates";
             assert_eq!(errors, expected, "{tls}");
             write(tls, unbound);
-            assert_eq!(reload.users().expect("users").warnings, [restart]);
+            assert_eq!(reload.users().result.expect("users").warnings, [restart]);
         }
         write("min_version = \"1.3\"", bound);
-        let again = reload.users().expect("users");
+        let again = reload.users().result.expect("users");
         assert_eq!((again.users.len(), again.warnings), (1, vec![restart.to_owned()]));
         write("client_certificates = \"required\"", bound);
-        assert_eq!(reload.users().expect("what was the default before").warnings, [""; 0]);
+        assert_eq!(reload.users().result.expect("what was the default before").warnings, [""; 0]);
     }
 
     #[test]

@@ -3,13 +3,17 @@
 //! A file per section; each reads itself from a `section::Section`, which reports every mistake with the path
 //! of its key instead of stopping at the first.
 
+mod anonymous;
 mod auth;
+mod auth_http;
+mod auth_ldap;
 mod certificate;
 mod cluster;
 mod environment;
 mod error;
 mod file;
 mod ftp;
+mod htpasswd;
 mod http;
 mod load;
 mod log;
@@ -18,26 +22,33 @@ mod permissions;
 mod profile;
 mod proof;
 mod reload;
+mod schema;
 mod secret;
 mod section;
 mod source;
+mod sources;
 mod stores;
 mod tls;
 mod traces;
 mod transfer;
 mod users;
+mod users_file;
 mod value;
+mod watched;
 
 use std::collections::BTreeMap;
 
 use toml::Table;
 
-pub use auth::AuthConfig;
+pub use auth::{AuthConfig, Elsewhere};
+pub use auth_http::HttpAuth;
+pub use auth_ldap::{LdapAuth, LdapEntry, PLACE_OF_USER};
 pub use certificate::{CertificateName, CertificateNames};
 pub use cluster::{ClusterConfig, Peer, Slices};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
+pub use htpasswd::Htpasswd;
 pub use http::{HttpConfig, OTHER_USERS};
 pub use load::{Loaded, Origin, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
@@ -45,13 +56,16 @@ pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use permissions::{Permission, Permissions};
 pub use profile::Profile;
 pub use proof::Proof;
-pub use reload::{Reload, Reread};
+pub use reload::{Attempt, Reload, Reread};
+pub use schema::{Answered, Schema};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
 pub use tls::{CertificateFiles, CertificateNeed, ClientCa, TlsConfig, TlsNeed, TlsVersion};
 pub use traces::TracesConfig;
 pub use transfer::TransferConfig;
-pub use users::UserConfig;
+pub use users::{UserConfig, UserSource};
+pub use users_file::{NewUser, NewValue, read_users_file, with_user};
+pub use watched::Watched;
 
 use error::Report;
 use section::Section;
@@ -77,7 +91,7 @@ pub struct Config {
     pub stores: BTreeMap<String, StoreConfig>,
     /// `[auth]`.
     pub auth: AuthConfig,
-    /// `[[users]]`, those of the users file included.
+    /// `[[users]]`, those of all other local sources included.
     pub users: Vec<UserConfig>,
 }
 
@@ -89,10 +103,16 @@ impl Config {
     }
 
     fn read(table: Table, environment: &Environment) -> Result<Self, ConfigErrors> {
+        Self::read_watched(table, environment).0
+    }
+
+    /// Reads it, and tells what users were read from, with mistakes as well.
+    fn read_watched(table: Table, environment: &Environment) -> (Result<Self, ConfigErrors>, Watched) {
         let mut report = Report::default();
         let table = environment::overlay(table, environment, &mut report);
         let config = Self::read_sections(Section::root(table, &report), &report);
-        report.finish(config)
+        let watched = report.take_files();
+        (report.finish(config), watched)
     }
 
     fn read_sections(mut root: Section<'_>, report: &Report) -> Self {
@@ -103,10 +123,10 @@ impl Config {
         let traces = TracesConfig::read(root.section("traces"));
         let transfer = TransferConfig::read(root.section("transfer"));
         let stores = Stores::read(root.section("stores"));
-        let auth = AuthConfig::read(root.section("auth"));
         let client_ca = ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         let offered = Offered { stores: &stores.names, client_ca };
-        let users = users::read(root.sections("users"), auth.users_file.as_deref(), offered, report);
+        let auth = AuthConfig::read(root.section("auth"), offered);
+        let users = sources::read(root.sections("users"), &auth, offered, report);
         root.finish();
         Self { ftp, cluster, http, log, traces, transfer, stores: stores.read, auth, users }
     }
@@ -114,20 +134,39 @@ impl Config {
     /// What is valid but deserves a second look, one line each, without secrets.
     pub fn warnings(&self) -> Vec<String> {
         let is_plain = |user: &&UserConfig| matches!(user.proof.password(), Some(PasswordSource::Plain(_)));
-        let mut warnings: Vec<String> = self
-            .users
-            .iter()
-            .filter(is_plain)
+        let mut plain = self.users.iter().filter(is_plain);
+        let mut warnings: Vec<String> = plain
+            .by_ref()
+            .take(MOST_NAMED)
             .map(|user| {
                 format!("user `{}` has a plain password, prefer password_hash or password_file", user.name)
             })
             .collect();
-        if self.users.is_empty() {
-            warnings.push("there are no users, so nobody can log in".to_owned());
+        let more = plain.count();
+        if more > 0 {
+            warnings.push(format!("{more} more users have a plain password"));
+        }
+        match &self.auth.elsewhere {
+            None if self.users.is_empty() => {
+                warnings.push("there are no users, so nobody can log in".to_owned());
+            }
+            Some(Elsewhere::Http(http)) if http.url.scheme() == "http" => {
+                warnings
+                    .push("auth.http.url is not https://, so passwords can be read on the way".to_owned());
+            }
+            Some(Elsewhere::Ldap(ldap)) if ldap.is_clear() => {
+                let text =
+                    "auth.ldap has neither ldaps:// nor start_tls, so passwords can be read on the way";
+                warnings.push(text.to_owned());
+            }
+            None | Some(Elsewhere::Http(_) | Elsewhere::Ldap(_)) => {}
         }
         warnings
     }
 }
+
+/// So many users are named in warnings.
+const MOST_NAMED: usize = 10;
 
 #[cfg(test)]
 mod tests {
@@ -177,7 +216,7 @@ mod tests {
         assert_eq!((config.transfer.upload_concurrency, config.transfer.download_concurrency), (4, 4));
         let store = &config.stores["only"];
         assert_eq!((store.directory_marker.as_str(), store.overwrite), (".keep", true));
-        assert_eq!(config.auth, AuthConfig { users_file: None });
+        assert_eq!(config.auth, AuthConfig::default());
         assert_eq!(config.warnings(), ["there are no users, so nobody can log in"]);
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
 use super::source::Source;
-use super::{ClientCa, Config, TlsConfig, UserConfig};
+use super::watched::Watched;
+use super::{ClientCa, Config, Elsewhere, TlsConfig, UserConfig};
 
 /// Reads the users again, from the same file and the same environment as at the start.
 pub struct Reload {
@@ -16,7 +16,18 @@ pub struct Reload {
     pub(super) stores: BTreeSet<String>,
     /// What is in force.
     pub(super) tls: Option<TlsConfig>,
-    pub(super) users_file: Option<PathBuf>,
+    /// What is in force.
+    pub(super) elsewhere: Option<Elsewhere>,
+    pub(super) watched: Watched,
+}
+
+/// An attempt to read the users again.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What was read, or every mistake.
+    pub result: Result<Reread, ConfigErrors>,
+    /// What it was read from; none if not even that could be found out.
+    pub watched: Option<Watched>,
 }
 
 /// What was read again.
@@ -34,16 +45,31 @@ impl Reload {
     /// The whole configuration must be valid, and users may only name stores that the running service has. They may be
     /// bound to certificates only while these are asked for as the running service does it: with another authority than
     /// the one in force, a name could be somebody else's.
-    pub fn users(&self) -> Result<Reread, ConfigErrors> {
-        let Config { users, ftp, .. } = Config::read(self.source.table()?, &self.environment)?;
+    pub fn users(&self) -> Attempt {
+        match self.source.table() {
+            Err(errors) => Attempt { result: Err(errors), watched: None },
+            Ok(table) => {
+                let (config, watched) = Config::read_watched(table, &self.environment);
+                let result = config.and_then(|config| self.reread(config));
+                Attempt { result, watched: Some(watched) }
+            }
+        }
+    }
+
+    fn reread(&self, config: Config) -> Result<Reread, ConfigErrors> {
+        let Config { users, ftp, auth, .. } = config;
         let errors: Vec<ConfigError> =
             users.iter().filter_map(|user| self.missing(user, ftp.tls.as_ref())).collect();
         if !errors.is_empty() {
             return Err(ConfigErrors(errors));
         }
-        let changed =
-            (ftp.tls != self.tls).then(|| "[ftp.tls] has changed, which needs a restart".to_owned());
-        Ok(Reread { users, warnings: changed.into_iter().collect() })
+        let changed = [
+            (ftp.tls != self.tls, "[ftp.tls]"),
+            (auth.elsewhere != self.elsewhere, "[auth.http] or [auth.ldap]"),
+        ];
+        let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed);
+        let warnings = changed.map(|(_, section)| format!("{section} has changed, which needs a restart"));
+        Ok(Reread { users, warnings: warnings.collect() })
     }
 
     /// What `user` needs and the running service lacks. `tls` is what it would have after a restart.
@@ -58,9 +84,9 @@ impl Reload {
         Some(ConfigError::new("users", format!("user `{}` needs a restart for {needed}", user.name)))
     }
 
-    /// The file with more users that was configured at the start, to be watched for changes.
-    pub fn users_file(&self) -> Option<&Path> {
-        self.users_file.as_deref()
+    /// What the users of the start were read from, to be watched for changes.
+    pub fn watched(&self) -> &Watched {
+        &self.watched
     }
 }
 
@@ -71,6 +97,6 @@ fn client_ca(tls: Option<&TlsConfig>) -> Option<&ClientCa> {
 impl fmt::Debug for Reload {
     /// Without the environment, which holds secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reload").field("users_file", &self.users_file).finish_non_exhaustive()
+        f.debug_struct("Reload").field("watched", &self.watched).finish_non_exhaustive()
     }
 }

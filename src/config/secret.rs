@@ -54,6 +54,9 @@ impl PasswordSource {
             return None;
         };
         let source = hash.or(file).or(plain)?;
+        if let Self::File(path) = &source {
+            section.report().looks_at(path);
+        }
         if let Err(message) = source.credential() {
             section.error(key, message);
         }

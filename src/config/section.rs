@@ -45,6 +45,21 @@ impl<'r> Section<'r> {
         self.table.contains_key(key)
     }
 
+    /// Whether nothing is there that was not read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// What was not read yet.
+    pub(super) fn rest(&self) -> &Table {
+        &self.table
+    }
+
+    /// Puts a value where the file has none.
+    pub(super) fn supply(&mut self, key: &str, value: impl Into<Value>) {
+        self.table.insert(key.to_owned(), value.into());
+    }
+
     /// Reports a mistake at a key of this section.
     pub(super) fn error(&self, key: &str, message: impl std::fmt::Display) {
         self.report.error(self.path_of(key), message);

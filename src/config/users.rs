@@ -1,13 +1,10 @@
 //! `[[users]]`: who may log in, to which folder of which store, from where, and what they may do there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use serde::Deserialize;
-use toml::Table;
 
-use super::error::Report;
-use super::file::read_table;
 use super::profile::Profile;
 use super::proof::Proof;
 use super::section::Section;
@@ -22,6 +19,51 @@ pub struct UserConfig {
     pub proof: Proof,
     /// Everything else.
     pub profile: Profile,
+    /// Where the user comes from.
+    pub source: UserSource,
+}
+
+/// Where a user comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserSource {
+    /// The configuration itself.
+    Inline,
+    /// `auth.users_file`.
+    File,
+    /// `auth.users_folder`.
+    Folder,
+    /// `auth.htpasswd`.
+    Htpasswd,
+    /// `auth.anonymous`.
+    Anonymous,
+    /// `auth.http`.
+    Http,
+    /// `auth.ldap`.
+    Ldap,
+}
+
+impl UserSource {
+    /// Whether all of the source's users are known beforehand.
+    pub fn is_local(self) -> bool {
+        match self {
+            Self::Inline | Self::File | Self::Folder | Self::Htpasswd | Self::Anonymous => true,
+            Self::Http | Self::Ldap => false,
+        }
+    }
+}
+
+impl fmt::Display for UserSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inline => "configuration",
+            Self::File => "users_file",
+            Self::Folder => "users_folder",
+            Self::Htpasswd => "htpasswd",
+            Self::Anonymous => "anonymous",
+            Self::Http => "http",
+            Self::Ldap => "ldap",
+        })
+    }
 }
 
 /// What the rest of the configuration has for users.
@@ -32,44 +74,37 @@ pub(super) struct Offered<'a> {
     pub(super) client_ca: Option<&'a ClientCa>,
 }
 
-/// Reads the users of the main file and of `users_file`.
-pub(super) fn read(
-    sections: Vec<Section<'_>>,
-    users_file: Option<&Path>,
-    offered: Offered<'_>,
-    report: &Report,
-) -> Vec<UserConfig> {
-    let mut names = Names::default();
-    let mut users: Vec<UserConfig> =
-        sections.into_iter().filter_map(|section| UserConfig::read(section, offered, &mut names)).collect();
-    let Some(path) = users_file else { return users };
-    let file = path.display().to_string();
-    match read_table(path) {
-        Err(error) => report.error("auth.users_file", format!("{file}: {error}")),
-        Ok(table) => {
-            names.file = Some(file.clone());
-            let inner = Report::default();
-            users.extend(read_users_file(table, offered, &mut names, &inner));
-            report.merge(&file, inner.into_errors());
-        }
-    }
-    users
-}
-
-fn read_users_file(
-    table: Table,
-    offered: Offered<'_>,
-    names: &mut Names,
-    report: &Report,
-) -> Vec<UserConfig> {
-    let mut root = Section::root(table, report);
-    let sections = root.sections("users");
-    root.finish();
-    sections.into_iter().filter_map(|section| UserConfig::read(section, offered, names)).collect()
+/// What is known of a user before its keys are read.
+pub(super) struct Given {
+    /// Its name where no key says it; without one the key is required.
+    pub(super) name: Option<String>,
+    pub(super) source: UserSource,
 }
 
 impl UserConfig {
-    fn read(mut section: Section<'_>, offered: Offered<'_>, names: &mut Names) -> Option<Self> {
+    /// Reads the users of one list.
+    pub(super) fn read_all(
+        sections: Vec<Section<'_>>,
+        source: UserSource,
+        offered: Offered<'_>,
+        names: &mut Names,
+    ) -> Vec<Self> {
+        let given = Given { name: None, source };
+        sections.into_iter().filter_map(|section| Self::read(section, &given, offered, names)).collect()
+    }
+
+    /// Reads one user.
+    pub(super) fn read(
+        mut section: Section<'_>,
+        given: &Given,
+        offered: Offered<'_>,
+        names: &mut Names,
+    ) -> Option<Self> {
+        if let Some(name) = &given.name
+            && !section.has("name")
+        {
+            section.supply("name", name.as_str());
+        }
         let name = section.required::<UserName>("name").map(|name| name.0);
         if let Some(name) = &name
             && let Some(first) = names.insert(name, section.path())
@@ -79,30 +114,41 @@ impl UserConfig {
         let proof = Proof::read(&mut section, offered.client_ca);
         let profile = Profile::read(&mut section, offered.stores);
         section.finish();
-        Some(Self { name: name?, proof: proof?, profile: profile? })
+        Some(Self { name: name?, proof: proof?, profile: profile?, source: given.source })
     }
 }
 
 /// Where each user name was seen first.
 #[derive(Default)]
-struct Names {
-    seen: BTreeMap<String, String>,
-    /// The users file, while it is being read.
-    file: Option<String>,
+pub(super) struct Names {
+    seen: HashMap<String, String>,
+    /// The file that is being read, if it is another than the configuration.
+    pub(super) file: Option<String>,
 }
 
 impl Names {
     /// Notes a name; returns the place of an earlier user of that name.
-    fn insert(&mut self, name: &str, path: &str) -> Option<String> {
-        let place = match &self.file {
-            Some(file) => format!("{file}: {path}"),
-            None => path.to_owned(),
-        };
+    pub(super) fn insert(&mut self, name: &str, path: &str) -> Option<String> {
         if let Some(first) = self.seen.get(name) {
             return Some(first.clone());
         }
+        let place = match &self.file {
+            Some(file) if path.is_empty() => file.clone(),
+            Some(file) => format!("{file}: {path}"),
+            None => path.to_owned(),
+        };
         self.seen.insert(name.to_owned(), place);
         None
+    }
+}
+
+/// What is wrong with the name of a user.
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("is empty"),
+        name if name.chars().any(char::is_control) => Err("holds a control character"),
+        name if name.trim() != name => Err("begins or ends with a space"),
+        _ => Ok(()),
     }
 }
 
@@ -114,12 +160,7 @@ impl TryFrom<String> for UserName {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
-        match name.as_str() {
-            "" => Err("is empty"),
-            name if name.chars().any(char::is_control) => Err("holds a control character"),
-            name if name.trim() != name => Err("begins or ends with a space"),
-            _ => Ok(Self(name)),
-        }
+        check_name(&name).map(|()| Self(name))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The small value types of the file that several sections share: durations, networks, secret text.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -34,9 +35,26 @@ pub(super) fn timeout(section: &mut Section<'_>, key: &'static str, default: Dur
     section.checked(key, Span(default), nonzero).0
 }
 
+/// How long a login may wait for somebody else.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Reads a timeout of something that a login waits for.
+pub(super) fn short_timeout(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
+    let given = timeout(section, key, default);
+    if given > LONGEST_WAIT {
+        section.error(key, format!("must not be longer than {LONGEST_WAIT:?}"));
+    }
+    given
+}
+
 /// Reads a length of time that may be zero.
 pub(super) fn span(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
     section.field(key, Span(default)).0
+}
+
+/// Reads a path, where the empty one is none.
+pub(super) fn path(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    Some(section.field(key, PathBuf::new())).filter(|path| !path.as_os_str().is_empty())
 }
 
 /// An address to listen on, such as `0.0.0.0:2121` or `[::]:2121`.

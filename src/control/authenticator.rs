@@ -10,10 +10,11 @@ use unftp_core::auth::{
     UserDetailProvider,
 };
 
-use crate::auth::{Auth, LoginError};
+use crate::auth::{Auth, Caller, LoginError};
+use crate::config::UserSource;
 use crate::metrics::{LoginResult, Metrics};
 use crate::reply::Reply;
-use crate::session::Session;
+use crate::session::{Dismissal, Session};
 use crate::user::User;
 
 /// A user as libunftp holds one.
@@ -46,12 +47,19 @@ impl Authenticator for SessionAuthenticator {
         let password = credentials.password.clone().unwrap_or_default().into();
         // libunftp sees the loopback pair; the client's address is the session's.
         let certificate = self.session.certificate();
-        let login = self.auth.login(name, password, certificate, self.session.peer.ip());
+        let address = self.session.peer.ip();
+        let caller = Caller { address, tls_version: self.session.tls_version(), certificate };
+        let login = self.auth.login(name, password, caller);
         match login.instrument(self.session.span.clone()).await {
             Ok(user) => {
-                self.metrics.login(LoginResult::Ok);
+                let is_anonymous = user.source == UserSource::Anonymous;
+                self.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
                 let counted = self.metrics.logged_in(&user.name);
-                self.session.log_in(user, counted);
+                self.session.log_in(Arc::clone(&user), counted);
+                // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
+                if self.auth.is_outdated(&user) {
+                    self.session.dismiss(Dismissal::UserChanged);
+                }
                 Ok(Principal { username: name.to_owned() })
             }
             Err(error) => {

@@ -35,6 +35,8 @@ pub enum TransferResult {
 pub enum LoginResult {
     /// The session is the user's.
     Ok,
+    /// The session is one of those that anybody may have.
+    Anonymous,
     /// Unknown name or wrong password.
     BadCredentials,
     /// Too many failures before this one.
@@ -195,11 +197,13 @@ impl TransferResult {
 }
 
 impl LoginResult {
-    pub(super) const ALL: [Self; 4] = [Self::Ok, Self::BadCredentials, Self::LockedOut, Self::Denied];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Ok, Self::Anonymous, Self::BadCredentials, Self::LockedOut, Self::Denied];
 
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Anonymous => "anonymous",
             Self::BadCredentials => "bad_credentials",
             Self::LockedOut => "locked_out",
             Self::Denied => "denied",

@@ -1,6 +1,7 @@
 //! TLS: the certificates that are in force, handshakes, and who may resume whose session. It does not know what runs over
 //! it.
 
+mod authorities;
 mod certificates;
 mod chain;
 mod client;
@@ -24,6 +25,7 @@ use certificates::Certificates;
 use identity::{Files, Identity};
 use reuse::Reuse;
 
+pub(crate) use authorities::{Authorities, authorities};
 pub(crate) use client::ClientCertificate;
 pub(crate) use self_signed::SelfSigned;
 
@@ -159,10 +161,10 @@ impl Tls {
         self.metrics.tls_handshake(TlsConnection::Control, result(kind));
         let stream = accepted?;
         let tls = stream.get_ref().1;
-        let server = tls.server_name();
+        let (server, version) = (tls.server_name(), version(tls));
         let client = shown(tls).map(ClientCertificate::read).map(Arc::new);
         tracing::info!(
-            version = version(tls),
+            version,
             resumed = is_resumed(kind),
             server,
             certificate = client.as_ref().map(tracing::field::debug),
@@ -178,7 +180,7 @@ impl Tls {
             None => sides.data[place].clone(),
             Some(_) => DataSides::new(&control, sides.certificates.at(place)),
         };
-        Ok((stream, Session { data, client, reuse, metrics: Arc::clone(&self.metrics) }))
+        Ok((stream, Session { data, version, client, reuse, metrics: Arc::clone(&self.metrics) }))
     }
 }
 
@@ -192,6 +194,7 @@ fn tell_expiry(config: &TlsConfig, identity: &Identity, metrics: &Metrics) {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     data: DataSides,
+    version: &'static str,
     /// What the client has shown, if anything.
     client: Option<Arc<ClientCertificate>>,
     /// None where data connections may begin sessions of their own.
@@ -226,6 +229,11 @@ pub(crate) enum DataTlsError {
 }
 
 impl Session {
+    /// The version of TLS, as `TLSv1_3`.
+    pub(crate) fn version(&self) -> &'static str {
+        self.version
+    }
+
     /// The certificate that the client has shown, if it has.
     pub(crate) fn client_certificate(&self) -> Option<&Arc<ClientCertificate>> {
         self.client.as_ref()

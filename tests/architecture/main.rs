@@ -41,12 +41,13 @@ const NARROWER: &[(&str, &[&str])] = &[
 /// Crates, and parts of crates, that only these modules may name, so that one module can follow or replace them. No
 /// owner: not used yet.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["digest", "edge", "storage"]),
+    ("aws_lc_rs", &["auth", "digest", "edge", "storage"]),
     ("axum", &["http"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
     ("crc_fast", &["digest"]),
     ("encoding_rs", &["encoding"]),
+    ("ldap3", &["auth"]),
     ("libunftp", &["control"]),
     ("mime_guess", &["storage"]),
     ("moka", &["auth"]),
@@ -58,10 +59,13 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics"]),
     ("proxy_header", &["edge"]),
     ("rcgen", &["tls"]),
+    ("reqwest", &["auth"]),
     ("rustls", &["tls"]),
+    ("serde_saphyr", &["config"]),
     ("tokio::net", &["net", "control", "edge", "http", "app"]),
     ("tokio_rustls", &["tls"]),
     ("toml", &["config"]),
+    ("toml_edit", &["config"]),
     ("tracing_opentelemetry", &["logging"]),
     ("tracing_subscriber", &["logging"]),
     ("unftp_core", &["control", "storage"]),

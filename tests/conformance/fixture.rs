@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bucketport::config::{Permissions, Profile, StoreConfig, StoreDriver, TransferConfig};
+use bucketport::config::{Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserSource};
 use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
@@ -344,6 +344,7 @@ impl Fixture {
                 allow_from: Vec::new(),
                 on_control_lost: None,
             },
+            source: UserSource::Inline,
         };
         Files::of(&Arc::new(user), Ipv4Addr::LOCALHOST.into(), &self.stores).expect("the store exists")
     }

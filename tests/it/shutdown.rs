@@ -151,7 +151,8 @@ fn sighup_reads_the_users_again() {
     raw.expect("USER demo", 331);
     raw.expect("PASS secret", 530);
     raw.logged_in("other", "new").expect("PWD", 257);
-    session.expect("PWD", 257);
+    // Who is no user any more is sent away.
+    session.expect("PWD", 421);
     // A mistake changes nothing.
     std::fs::write(&config, "nonsense").expect("a writable folder");
     gateway.signal(Signal::SIGHUP);

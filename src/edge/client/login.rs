@@ -42,7 +42,8 @@ impl Client {
         let reply = self.attend(control.pass(password), &mut Running::login()).await?;
         if reply.code == 230 {
             self.login = Login::Done;
-            tracing::info!("logged in");
+            let source = self.session.user().map(|user| tracing::field::display(user.source));
+            tracing::info!(source, "logged in");
             self.send(&reply).await?;
             return Ok(Flow::Continue);
         }

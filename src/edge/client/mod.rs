@@ -29,7 +29,7 @@ use super::verb::{self, Local, Service, Verb};
 use crate::control::Control;
 use crate::metrics::CountedSession;
 use crate::reply::Reply;
-use crate::session::{Operation, Session};
+use crate::session::{Dismissal, Operation, Session};
 use crate::spans;
 use state::{Client, Flow, Login, log_in_first};
 
@@ -83,6 +83,9 @@ impl Client {
                 Ok(Line::End) => return Ok(()),
                 Err(closing) => return self.send(&closing).await,
             };
+            if let Some(why) = self.session.dismissal() {
+                return self.send(&dismissed(why)).await;
+            }
             let begun = Instant::now();
             let parsed = Command::parse(&line, self.session.names());
             let label = parsed.as_ref().map_or(verb::OTHER, |command| command.verb.name);
@@ -229,6 +232,16 @@ impl Client {
                 }
                 Ok(Flow::Continue)
             }
+        }
+    }
+}
+
+/// The reply with which a session ends that was dismissed.
+fn dismissed(why: Dismissal) -> Reply {
+    match why {
+        Dismissal::UserChanged => {
+            tracing::info!("the session ends because its user was removed or changed");
+            Reply::new(421, "Your account was changed or removed, log in again")
         }
     }
 }

@@ -64,9 +64,7 @@ impl Client {
         self.forget();
         // A QUIT counts as soon as it arrives, and an upload whose client has said QUIT may lose its control connection.
         self.presence = Presence::default();
-        if let Some(certificate) = session.client_certificate() {
-            self.session.identify(Arc::clone(certificate));
-        }
+        self.session.secure(session.version(), session.client_certificate().cloned());
         self.security = Security::Secure { tls: session, data };
         Ok(())
     }
