@@ -44,7 +44,7 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
 /// Runs the gateway until a signal stops it. Fails if it cannot start, and if a part of it ends on its own.
 pub(crate) async fn run(config: Config, reload: Reload) -> anyhow::Result<()> {
     let signals = Signals::new().context("cannot listen for signals")?;
-    App::build(config, reload).await?.serve(signals).await
+    App::build(config, reload)?.serve(signals).await
 }
 
 /// The signals that the process heeds.
@@ -96,7 +96,7 @@ struct App {
 }
 
 impl App {
-    async fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
+    fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
         let shutdown = Shutdown::new(Handle::current());
         let metrics = Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names());
         let metrics = Arc::new(metrics.of_users(config.http.metrics_users));
@@ -272,7 +272,7 @@ mod tests {
                     [http]\nlisten = \"127.0.0.1:0\"\n[stores.only]\nurl = \"memory:///\"\n";
         std::fs::write(&file, text).expect("a writable folder");
         let loaded = crate::config::load(Some(&file)).expect("a valid configuration");
-        let app = App::build(loaded.config, loaded.reload).await.expect("free ports");
+        let app = App::build(loaded.config, loaded.reload).expect("free ports");
         let shutdown = app.shutdown.clone();
         shutdown.spawn_service("test", async { panic!("expected by the test") });
         let served = tokio::time::timeout(CLEAN_UP, app.serve(Signals::new().expect("signals"))).await;

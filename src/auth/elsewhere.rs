@@ -29,8 +29,8 @@ pub(crate) struct Elsewhere {
 
 #[derive(Debug)]
 enum Way {
-    Http(HttpUsers),
-    Ldap(LdapUsers),
+    Http(Box<HttpUsers>),
+    Ldap(Box<LdapUsers>),
 }
 
 /// A user whose name and password are right.
@@ -54,8 +54,8 @@ impl Elsewhere {
     /// Reads the files that the configuration names (blocking); asks nobody.
     pub(crate) fn new(config: config::Elsewhere) -> Result<Self, ConfigErrors> {
         let (timeout, way) = match config {
-            config::Elsewhere::Http(http) => (http.timeout, Way::Http(HttpUsers::new(http)?)),
-            config::Elsewhere::Ldap(ldap) => (ldap.timeout, Way::Ldap(LdapUsers::new(ldap)?)),
+            config::Elsewhere::Http(http) => (http.timeout, Way::Http(Box::new(HttpUsers::new(http)?))),
+            config::Elsewhere::Ldap(ldap) => (ldap.timeout, Way::Ldap(Box::new(LdapUsers::new(ldap)?))),
         };
         Ok(Self { way, timeout, slots: Semaphore::new(MOST) })
     }

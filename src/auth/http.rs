@@ -1,6 +1,8 @@
 //! Asks a service over HTTP who may log in: a question in JSON, answered by a user or by a refusal.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use aws_lc_rs::rand::SystemRandom;
@@ -9,12 +11,12 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use std::sync::Arc;
 
 use super::caller::Caller;
 use super::elsewhere::{Answer, Granted};
 use super::secret_file;
 use crate::config::{ConfigError, ConfigErrors, HttpAuth, UserSource};
+use crate::tls::ClientCertificate;
 
 /// Bytes of an answer; a user takes some hundred.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -52,7 +54,8 @@ impl HttpUsers {
         }
         // The service is asked itself and nobody else: no proxy and no other place gets to see a password.
         let client = Client::builder().no_proxy().redirect(redirect::Policy::none());
-        let client = client.connect_timeout(config.timeout).timeout(config.timeout).build();
+        // Whoever asks gives up in time, which ends the request.
+        let client = client.build();
         let client = client
             .map_err(|error| ConfigError::new("auth.http", format!("{:#}", anyhow::Error::from(error))))?;
         let kept = Kept::new(&config)?;
@@ -96,7 +99,7 @@ impl HttpUsers {
 /// The names in the certificate, while it is valid.
 fn names(caller: Caller<'_>) -> Vec<String> {
     let valid = caller.certificate.filter(|certificate| !certificate.is_expired());
-    valid.into_iter().flat_map(|certificate| certificate.names()).map(ToString::to_string).collect()
+    valid.into_iter().flat_map(ClientCertificate::names).map(ToString::to_string).collect()
 }
 
 async fn bearer(file: PathBuf) -> Result<HeaderValue, String> {
@@ -156,8 +159,8 @@ impl Kept {
     }
 }
 
-impl std::fmt::Debug for Kept {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept").finish_non_exhaustive()
     }
 }

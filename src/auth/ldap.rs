@@ -93,7 +93,7 @@ impl LdapUsers {
             let found = self.search(&mut ldap, &entry.name, Scope::Base, ANY).await?;
             entry.facts = found.into_iter().next();
         }
-        let profile = self.profile(name, entry.facts)?;
+        let profile = self.profile(name, entry.facts.as_ref())?;
         Ok(Some(Granted::new(name, Answered { profile, certificate: None }, UserSource::Ldap)))
     }
 
@@ -146,15 +146,14 @@ impl LdapUsers {
         self.config.home_attribute.is_some() || self.config.permissions_attribute.is_some()
     }
 
-    fn profile(&self, name: &str, facts: Option<SearchEntry>) -> Result<Profile, String> {
-        let values = |attribute: &Option<String>| match (attribute, &facts) {
+    fn profile(&self, name: &str, facts: Option<&SearchEntry>) -> Result<Profile, String> {
+        let values = |attribute: &Option<String>| match (attribute, facts) {
             (Some(attribute), Some(facts)) => values(facts, attribute),
             (None, _) | (_, None) => Ok(Vec::new()),
         };
         let mut homes = values(&self.config.home_attribute)?.into_iter();
-        let home = match (homes.next(), homes.next()) {
-            (home, None) => home,
-            (_, Some(_)) => return Err("the entry has several homes".to_owned()),
+        let (home, None) = (homes.next(), homes.next()) else {
+            return Err("the entry has several homes".to_owned());
         };
         let permissions = values(&self.config.permissions_attribute)?;
         let profile = self.config.profile(name, home, &permissions);

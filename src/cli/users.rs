@@ -101,8 +101,8 @@ pub(super) fn add(
     replace(&target, &text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A hash that no password has; it is never written.
-const PLACEHOLDER: &str = "$2b$04$......................0000000000000000000000000000000";
+/// A hash that stands for the one that is made later; it is never written.
+const PLACEHOLDER: &str = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
 
 /// Puts a file with this text in the place of another, with its owner and its rights. There is the old one or the new one
 /// at any time, and never half of one.

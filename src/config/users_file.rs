@@ -85,17 +85,14 @@ pub fn with_user(text: &str, user: &NewUser, config: Option<&Config>) -> Result<
 fn read(table: Table, config: Option<&Config>) -> Result<Vec<UserConfig>, ConfigErrors> {
     let report = Report::default();
     let (stores, asked);
-    let offered = match config {
-        Some(config) => {
-            stores = config.stores.keys().cloned().collect();
-            let client_ca = config.ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
-            Offered { stores: &stores, client_ca }
-        }
-        None => {
-            stores = stores_in(&table);
-            asked = ClientCa { file: "/any".into(), need: CertificateNeed::Optional };
-            Offered { stores: &stores, client_ca: Some(&asked) }
-        }
+    let offered = if let Some(config) = config {
+        stores = config.stores.keys().cloned().collect();
+        let client_ca = config.ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        Offered { stores: &stores, client_ca }
+    } else {
+        stores = stores_in(&table);
+        asked = ClientCa { file: "/any".into(), need: CertificateNeed::Optional };
+        Offered { stores: &stores, client_ca: Some(&asked) }
     };
     let mut root = Section::root(table, &report);
     let sections = root.sections("users");

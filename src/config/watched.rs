@@ -30,6 +30,7 @@ impl Watched {
     }
 
     /// The same as they are now (blocking).
+    #[must_use]
     pub fn again(&self) -> Self {
         let facts = self.paths.iter().map(|path| of_path(path)).fold(0, u64::wrapping_add);
         Self { paths: Arc::clone(&self.paths), facts }
@@ -75,7 +76,9 @@ mod tests {
 
     fn watching(paths: &[&Path]) -> Watched {
         let mut watched = Watched::default();
-        paths.iter().for_each(|path| watched.add(path));
+        for path in paths {
+            watched.add(path);
+        }
         watched
     }
 
@@ -115,7 +118,7 @@ mod tests {
         is_new("another file of the same length", true);
     }
 
-    /// As a ConfigMap or a Secret is mounted.
+    /// As a `ConfigMap` or a Secret is mounted.
     #[test]
     fn a_link_that_leads_elsewhere_is_seen() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -1,4 +1,4 @@
-//! Users in a directory: OpenLDAP's server, with entries of the test's own.
+//! Users in a directory: slapd, the server of `OpenLDAP`, with entries of the test's own.
 
 use std::fs;
 use std::io::Write;
