@@ -76,7 +76,7 @@ pub struct Abort {
 /// Why a transfer is to give up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AbortReason {
-    /// The client sent ABOR.
+    /// The client sent ABOR, or the operator closed the session.
     Requested,
     /// The control connection went away.
     ClientLost,

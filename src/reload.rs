@@ -8,7 +8,6 @@ use tokio::time::sleep;
 use crate::auth::Auth;
 use crate::config::{Attempt, ConfigErrors, Reload, Watched};
 use crate::metrics::{Metrics, Reloaded};
-use crate::session::Dismissal;
 use crate::sessions::Sessions;
 use crate::tls::Tls;
 
@@ -86,7 +85,7 @@ impl Reloader {
                     tracing::warn!("{warning}");
                 }
                 auth.replace_users(&reread.users);
-                let ended = sessions.dismiss(Dismissal::UserChanged, |user| auth.is_outdated(user));
+                let ended = sessions.outdate(|user| auth.is_outdated(user));
                 (reread.users.len(), ended)
             });
             (replaced, watched)

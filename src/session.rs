@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::data::{Abort, OpenData};
@@ -37,6 +38,7 @@ pub(crate) struct Session {
     pub span: Span,
     /// Of the connection, whoever is logged in.
     tls: OnceLock<SessionTls>,
+    dismissed: CancellationToken,
     state: Mutex<State>,
 }
 
@@ -47,17 +49,11 @@ struct SessionTls {
     certificate: Option<Arc<ClientCertificate>>,
 }
 
-/// Why a session ends although its client goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dismissal {
-    /// Its user was removed or changed. What runs is finished; the next command is not begun.
-    UserChanged,
-}
-
 #[derive(Debug, Default)]
 struct State {
     user: Option<Arc<User>>,
-    dismissal: Option<Dismissal>,
+    /// Whether the user was removed or changed since.
+    is_outdated: bool,
     /// The session's place among those of the user, for whoever counts them.
     counted: Option<Counted>,
     facts: Facts,
@@ -74,8 +70,18 @@ impl Session {
     pub(crate) fn new(id: u64, ends: Ends) -> Self {
         let Ends { client: peer, dialled, local } = ends;
         let span = tracing::info_span!("session", id, peer = %peer, user = tracing::field::Empty);
-        let (tls, state) = (OnceLock::new(), Mutex::default());
-        Self { id, peer, dialled, local, began: Instant::now(), span, tls, state }
+        let (tls, dismissed, state) = (OnceLock::new(), CancellationToken::new(), Mutex::default());
+        Self { id, peer, dialled, local, began: Instant::now(), span, tls, dismissed, state }
+    }
+
+    /// Has the session end now: what runs is aborted as by ABOR, and the client is told.
+    pub(crate) fn dismiss(&self) {
+        self.dismissed.cancel();
+    }
+
+    /// Resolves when the session is to end now.
+    pub(crate) async fn dismissed(&self) {
+        self.dismissed.cancelled().await;
     }
 
     /// The control connection has TLS of this version now, and the client has shown this certificate in the handshake, of
@@ -108,14 +114,14 @@ impl Session {
         state.counted = Some(counted);
     }
 
-    /// The session is to end.
-    pub(crate) fn dismiss(&self, why: Dismissal) {
-        self.state().dismissal = Some(why);
+    /// The user was removed or changed: what runs is finished, the next command is not begun.
+    pub(crate) fn outdate(&self) {
+        self.state().is_outdated = true;
     }
 
-    /// Why the session is to end, if it is.
-    pub(crate) fn dismissal(&self) -> Option<Dismissal> {
-        self.state().dismissal
+    /// Whether the user was removed or changed since the login.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.state().is_outdated
     }
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::metrics::Rejection;
 use crate::net::Ends;
-use crate::session::{Activity, Dismissal, Session};
+use crate::session::{Activity, Session};
 use crate::user::User;
 
 /// All sessions. Clones are the same registry.
@@ -74,11 +74,22 @@ impl Sessions {
         sessions.into_iter().map(view).collect()
     }
 
-    /// Ends the sessions of the users whom `is_meant` means; returns how many those are.
-    pub(crate) fn dismiss(&self, why: Dismissal, is_meant: impl Fn(&Arc<User>) -> bool) -> usize {
+    /// Has the sessions end before their next command whose users `is_meant` means; returns how many those are.
+    pub(crate) fn outdate(&self, is_meant: impl Fn(&Arc<User>) -> bool) -> usize {
         let sessions: Vec<_> = self.lock().sessions.values().cloned().collect();
         let meant = sessions.iter().filter(|session| session.user().is_some_and(|user| is_meant(&user)));
-        meant.inspect(|session| session.dismiss(why)).count()
+        meant.inspect(|session| session.outdate()).count()
+    }
+
+    /// How many there may be.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Has the session with this id end now; tells whether there is one.
+    pub(crate) fn dismiss(&self, id: u64) -> bool {
+        let session = self.lock().sessions.get(&id).cloned();
+        session.inspect(|session| session.dismiss()).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {

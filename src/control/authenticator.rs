@@ -14,7 +14,7 @@ use crate::auth::{Auth, Caller, LoginError};
 use crate::config::UserSource;
 use crate::metrics::{LoginResult, Metrics};
 use crate::reply::Reply;
-use crate::session::{Dismissal, Session};
+use crate::session::Session;
 use crate::user::User;
 
 /// A user as libunftp holds one.
@@ -58,7 +58,7 @@ impl Authenticator for SessionAuthenticator {
                 self.session.log_in(Arc::clone(&user), counted);
                 // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
                 if self.auth.is_outdated(&user) {
-                    self.session.dismiss(Dismissal::UserChanged);
+                    self.session.outdate();
                 }
                 Ok(Principal { username: name.to_owned() })
             }

@@ -114,7 +114,7 @@ impl Client {
         work: impl Future<Output = io::Result<T>>,
         running: &mut Running,
     ) -> io::Result<T> {
-        let edge = Arc::clone(&self.edge);
+        let (edge, session) = (Arc::clone(&self.edge), Arc::clone(&self.session));
         let mut work = pin!(work);
         if self.ended {
             // What was sent ahead of the end has its time like what was running then.
@@ -131,6 +131,10 @@ impl Client {
                 done = &mut work => break done?,
                 () = edge.front.shutdown.stopping(), if !running.abort.is_requested() => {
                     running.abort.abort(AbortReason::Shutdown);
+                }
+                () = session.dismissed(), if !running.abort.is_requested() => {
+                    tracing::info!("closed by the operator");
+                    running.give_up(AbortReason::Requested);
                 }
                 line = self.lines.arrive_or_end(), if !self.ended => self.meanwhile(line, running).await,
                 () = sleep_until(limit.unwrap_or_else(Instant::now)), if limit.is_some() => match running.limit {

@@ -29,7 +29,7 @@ use super::verb::{self, Local, Service, Verb};
 use crate::control::Control;
 use crate::metrics::CountedSession;
 use crate::reply::Reply;
-use crate::session::{Dismissal, Operation, Session};
+use crate::session::{Operation, Session};
 use crate::spans;
 use state::{Client, Flow, Login, log_in_first};
 
@@ -83,8 +83,9 @@ impl Client {
                 Ok(Line::End) => return Ok(()),
                 Err(closing) => return self.send(&closing).await,
             };
-            if let Some(why) = self.session.dismissal() {
-                return self.send(&dismissed(why)).await;
+            if self.session.is_outdated() {
+                tracing::info!("the session ends because its user was removed or changed");
+                return self.send(&Reply::new(421, "Your account was changed or removed, log in again")).await;
             }
             let begun = Instant::now();
             let parsed = Command::parse(&line, self.session.names());
@@ -128,6 +129,7 @@ impl Client {
             tokio::select! {
                 biased;
                 () = shutdown.draining() => return Ok(Err(Reply::new(421, "Shutting down"))),
+                () = self.session.dismissed() => return Ok(Err(Reply::new(421, "Closed by the operator"))),
                 // Before the next line, so that no transfer takes what has expired while a command ran.
                 () = sleep_until(expiry.unwrap_or(deadline)), if expiry.is_some() => self.route = None,
                 // Before the next line, or who always has one would never have to log in.
@@ -232,16 +234,6 @@ impl Client {
                 }
                 Ok(Flow::Continue)
             }
-        }
-    }
-}
-
-/// The reply with which a session ends that was dismissed.
-fn dismissed(why: Dismissal) -> Reply {
-    match why {
-        Dismissal::UserChanged => {
-            tracing::info!("the session ends because its user was removed or changed");
-            Reply::new(421, "Your account was changed or removed, log in again")
         }
     }
 }
