@@ -29,6 +29,8 @@ pub mod user;
 mod session;
 mod sessions;
 
+mod recent;
+
 mod auth;
 pub mod storage;
 

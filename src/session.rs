@@ -328,6 +328,8 @@ pub(crate) struct Pending {
     pub abort: Abort,
     /// Bytes of the file that have crossed the data connection.
     pub moved: Arc<AtomicU64>,
+    /// How many there will be, once that is known.
+    expected: Arc<OnceLock<u64>>,
     /// Which checksum, for HASH.
     pub checksum: Option<Checksum>,
     /// Which time, for MFMT.
@@ -345,14 +347,27 @@ impl Pending {
             from: None,
             abort: Abort::new(),
             moved: Arc::default(),
+            expected: Arc::default(),
             checksum: None,
             time: None,
             transfer: None,
         }
     }
 
+    /// So many bytes are to cross the data connection, for those who look on.
+    pub(crate) fn expect(&self, bytes: u64) {
+        // The first who knows is right.
+        let _ = self.expected.set(bytes);
+    }
+
     fn activity(&self) -> Activity {
-        Activity { operation: self.operation, path: self.path.clone(), moved: Arc::clone(&self.moved) }
+        Activity {
+            operation: self.operation,
+            path: self.path.clone(),
+            began: Instant::now(),
+            moved: Arc::clone(&self.moved),
+            expected: Arc::clone(&self.expected),
+        }
     }
 }
 
@@ -394,13 +409,21 @@ pub(crate) struct Activity {
     pub operation: Operation,
     /// With what.
     pub path: VirtualPath,
+    /// Since when.
+    pub began: Instant,
     moved: Arc<AtomicU64>,
+    expected: Arc<OnceLock<u64>>,
 }
 
 impl Activity {
     /// Bytes of the file that have crossed the data connection.
     pub(crate) fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    /// How many there will be, where that is known.
+    pub(crate) fn expected(&self) -> Option<u64> {
+        self.expected.get().copied()
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::Utc;
 use tracing::Instrument;
 use unftp_core::auth::{
     AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError,
@@ -13,6 +14,7 @@ use unftp_core::auth::{
 use crate::auth::{Auth, Caller, LoginError};
 use crate::config::UserSource;
 use crate::metrics::{LoginResult, Metrics};
+use crate::recent::{FailedLogin, Recent};
 use crate::reply::Reply;
 use crate::session::Session;
 use crate::user::User;
@@ -35,6 +37,7 @@ pub(super) struct SessionAuthenticator {
     pub(super) auth: Arc<Auth>,
     pub(super) session: Arc<Session>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) recent: Arc<Recent>,
 }
 
 #[async_trait]
@@ -80,6 +83,13 @@ impl Authenticator for SessionAuthenticator {
                     }
                 };
                 self.metrics.login(result);
+                self.recent.login_failed(FailedLogin {
+                    at: Utc::now(),
+                    session: self.session.id,
+                    name: name.to_owned(),
+                    peer: self.session.peer.ip(),
+                    reason: error.to_string(),
+                });
                 let _in_session = self.session.span.enter();
                 let certificate = certificate.map(tracing::field::debug);
                 tracing::info!(name, result = %error, certificate, "login failed");

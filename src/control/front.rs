@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::pair::Pairs;
 use crate::auth::Auth;
 use crate::metrics::Metrics;
+use crate::recent::Recent;
 use crate::shutdown::Shutdown;
 use crate::storage::Stores;
 
@@ -18,6 +19,8 @@ pub(crate) struct Front {
     pub stores: Stores,
     /// Where events are counted.
     pub metrics: Arc<Metrics>,
+    /// Where what has ended is shown for a while.
+    pub recent: Arc<Recent>,
     /// The stages of stopping.
     pub shutdown: Shutdown,
     pub(super) pairs: Arc<Pairs>,
@@ -31,6 +34,7 @@ impl Front {
         metrics: Arc<Metrics>,
         shutdown: Shutdown,
     ) -> io::Result<Self> {
-        Ok(Self { auth, stores, metrics, shutdown, pairs: Arc::new(Pairs::new()?) })
+        let (recent, pairs) = (Arc::default(), Arc::new(Pairs::new()?));
+        Ok(Self { auth, stores, metrics, recent, shutdown, pairs })
     }
 }

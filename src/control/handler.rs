@@ -16,9 +16,10 @@ use super::command::{self, Backend, fenced};
 use super::digest;
 use super::listing::{self, About, Format};
 use super::metered::Metered;
-use crate::data::Abort;
+use crate::data::{Abort, Content};
 use crate::files::{self, Files, transfer_result};
 use crate::metrics::{ByteCount, Direction, TransferResult};
+use crate::recent::EndedTransfer;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
 use crate::spans;
@@ -120,6 +121,9 @@ impl Backend {
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
         self.move_file(pending, files, Direction::Download, async |abort: &Abort, bytes| {
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
+            if transfer.opener.content() == Content::AsSent {
+                pending.expect(plan.size());
+            }
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             Ok(plan.run(data, abort).await?)
         })
@@ -150,6 +154,18 @@ impl Backend {
             span.record("result", result.label());
             span.record("bytes", pending.moved.load(Ordering::Relaxed));
             metrics.transfer_ended(direction, user, result, took);
+            self.front.recent.transfer_ended(EndedTransfer {
+                ended: Utc::now(),
+                session: self.session.id,
+                user: user.to_owned(),
+                peer: self.session.peer.ip(),
+                direction,
+                result,
+                store: store.to_owned(),
+                path: pending.path.clone(),
+                bytes: pending.moved.load(Ordering::Relaxed),
+                took,
+            });
             tracing::info!(
                 direction = direction.label(),
                 result = result.label(),

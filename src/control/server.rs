@@ -24,6 +24,7 @@ pub(super) fn serve(
         auth: Arc::clone(&front.auth),
         session: Arc::clone(session),
         metrics: Arc::clone(&front.metrics),
+        recent: Arc::clone(&front.recent),
     });
     let backend = Backend::new(front, session);
     let server =

@@ -7,6 +7,7 @@ mod counted;
 mod forwarded;
 mod labels;
 mod listed;
+mod reading;
 mod session;
 mod table;
 mod users;
@@ -22,6 +23,7 @@ pub use labels::{
     Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, Reloaded, SessionTls,
     StoreOperation, StoreOutcome, TlsConnection, Toward, TransferResult,
 };
+pub use reading::Reading;
 pub use session::CountedSession;
 
 use listed::Listed;

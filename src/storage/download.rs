@@ -62,6 +62,14 @@ impl Download {
         }
     }
 
+    /// How many bytes it is, before the first of them is read.
+    pub(super) fn size(&self) -> u64 {
+        match &self.reader {
+            Reader::Empty => 0,
+            Reader::Ranges(ranges) => ranges.end.saturating_sub(ranges.position),
+        }
+    }
+
     /// The next piece; none after the last byte. Ends in an error rather than early.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>> {
         let chunk = match &mut self.reader {

@@ -218,6 +218,11 @@ fn is_break(error: &Error, abort: &Abort) -> bool {
 }
 
 impl PlannedDownload {
+    /// How many bytes it is.
+    pub fn size(&self) -> u64 {
+        self.download.size()
+    }
+
     /// The SHA-256 of the whole file and its size, if the checksum was kept when the file was uploaded.
     pub fn kept_sha256(&self) -> Option<(String, u64)> {
         self.download.expected().map(|(checksum, size)| (checksum.to_string(), size))

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["data", "digest", "facts", "path", "reply", "tls", "user"],
     &["session"],
     &["sessions"],
+    &["recent"],
     &["auth"],
     &["storage"],
     &["files"],

@@ -111,6 +111,10 @@ impl Client {
             return self.refuse(&Reply::new(425, "Use PASV or EPSV first")).await;
         };
         let mut pending = Pending::new(operation, path);
+        // What ALLO tells is the size of all of the file, and what crosses the wire under TYPE A has another.
+        if let Some(bytes) = announced.filter(|_| next.restart == 0 && line_ends == LineEnds::Kept) {
+            pending.expect(bytes);
+        }
         let on_control_lost = self.on_control_lost();
         let terms = Terms {
             data_timeout: self.edge.config.data_timeout,
