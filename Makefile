@@ -22,6 +22,8 @@ FAKE_GCS_VERSION := v1.56.1
 AZURITE_VERSION := 3.37.0
 COMMONS_NET_VERSION := 3.11.1
 BASIC_FTP_VERSION := 6.2.6
+# The last that runs on Node.js 20.
+PUPPETEER_VERSION := 24.43.1
 HELM_3_VERSION := v3.22.0
 HELM_4_VERSION := v4.3.1
 HELM_DOCS_VERSION := v1.14.2
@@ -107,6 +109,9 @@ clients: build-tools ## Install the clients that the tests use beside curl and l
 	  https://repo1.maven.org/maven2/commons-net/commons-net/$(COMMONS_NET_VERSION)/commons-net-$(COMMONS_NET_VERSION).jar)
 	@$(call client_in,npm,basic-ftp-$(BASIC_FTP_VERSION),npm install --silent --no-audit --no-fund \
 	  --prefix $(CLIENTS)/basic-ftp-$(BASIC_FTP_VERSION) basic-ftp@$(BASIC_FTP_VERSION))
+	@$(call apt_unless,test -e /usr/bin/chromium || ! grep -q "^ID=debian" /etc/os-release,chromium fonts-dejavu-core)
+	@$(call client_in,npm,puppeteer-core-$(PUPPETEER_VERSION),npm install --silent --no-audit --no-fund \
+	  --prefix $(CLIENTS)/puppeteer-core-$(PUPPETEER_VERSION) puppeteer-core@$(PUPPETEER_VERSION))
 	@$(call client_in,go,jlaffaye,go build -C tests/clients/jlaffaye -o $(CLIENTS)/jlaffaye .)
 
 # $(call client_in,LANGUAGE,FILE,COMMAND): lets COMMAND make FILE unless it is there.

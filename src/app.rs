@@ -8,12 +8,13 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::{self, Auth, Elsewhere};
-use crate::config::{Config, ConfigErrors, Reload};
+use crate::config::{ClusterConfig, Config, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
-use crate::http::{self, Health};
+use crate::http::{self, Cluster, Health, Observer, Order};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::reload::Reloader;
@@ -67,7 +68,7 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hangup.recv() => Asked::Reload,
+            _ = self.hangup.recv() => Asked::Reload(None),
         }
     }
 
@@ -80,11 +81,20 @@ impl Signals {
     }
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy)]
+/// What a signal asks for, or somebody over HTTP.
 enum Asked {
     Stop,
-    Reload,
+    /// With who is told what was not reloaded.
+    Reload(Option<oneshot::Sender<Vec<String>>>),
+}
+
+impl From<Order> for Asked {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Reload(tell) => Self::Reload(Some(tell)),
+            Order::Drain => Self::Stop,
+        }
+    }
 }
 
 /// Everything that runs.
@@ -92,6 +102,7 @@ struct App {
     shutdown: Shutdown,
     sessions: Sessions,
     reloader: Reloader,
+    orders: mpsc::Receiver<Order>,
     drain_timeout: Duration,
 }
 
@@ -138,15 +149,7 @@ impl App {
         .context("cannot listen on any port of ftp.passive_ports")?;
 
         let health = Health::watch(&stores, &metrics, &shutdown);
-        announce("http", &web);
-        shutdown.spawn_service("http server", {
-            let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
-            async move {
-                if let Err(error) = http::serve(web, metrics, health, shutdown).await {
-                    tracing::error!(%error, "http server failed");
-                }
-            }
-        });
+        let facts = config.cluster.as_ref().map(cluster_facts);
         for store in stores.iter() {
             shutdown.spawn_service("janitor", Arc::clone(store).look_after(Arc::clone(&metrics)));
         }
@@ -167,7 +170,13 @@ impl App {
             shutdown.spawn(edge::linger(shutdown.clone(), config.ftp.drain_timeout));
         }
         let drain_timeout = config.ftp.drain_timeout;
-        let front = Front::new(auth, stores, metrics, shutdown.clone()).context("cannot use loopback")?;
+        let front = Front::new(auth, stores, Arc::clone(&metrics), shutdown.clone())
+            .context("cannot use loopback")?;
+        let recent = Arc::clone(&front.recent);
+        let observer = Observer::new(metrics, health, sessions.clone(), recent, shutdown.clone(), facts);
+        announce("http", &web);
+        let (serving, orders) = http::serve(web, observer, config.http.admin_token_file);
+        shutdown.spawn_service("http server", serving);
         let edge = Arc::new(Edge::new(config.ftp, tls, front, passive, sessions.clone(), workers));
         for (entrance, listener) in control {
             let name = match entrance {
@@ -177,27 +186,30 @@ impl App {
             announce(name, &listener);
             shutdown.spawn_service("ftp listener", edge::serve(Arc::clone(&edge), listener, entrance));
         }
-        Ok(Self { shutdown, sessions, reloader, drain_timeout })
+        Ok(Self { shutdown, sessions, reloader, orders, drain_timeout })
     }
 
     /// Runs until told to stop, or until a service ends on its own; then drains, then stops.
     async fn serve(mut self, mut signals: Signals) -> anyhow::Result<()> {
         loop {
-            tokio::select! {
-                asked = signals.next() => match asked {
-                    Asked::Stop => break,
-                    Asked::Reload => {
-                        tracing::info!("reloading users and certificate");
-                        // A file on a network that hangs does not hold up the stop.
-                        tokio::select! {
-                            () = self.reloader.reload() => {}
-                            () = signals.stop() => break,
-                            () = self.shutdown.failed() => break,
-                        }
-                    }
-                },
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                // Its sender lives as long as the server.
+                Some(order) = self.orders.recv() => order.into(),
                 () = self.shutdown.failed() => break,
-                () = self.reloader.follow() => {}
+                () = self.reloader.follow() => continue,
+            };
+            let Asked::Reload(tell) = asked else { break };
+            tracing::info!("reloading users and certificate");
+            // A file on a network that hangs does not hold up the stop.
+            let errors = tokio::select! {
+                errors = self.reloader.reload() => errors,
+                () = signals.stop() => break,
+                () = self.shutdown.failed() => break,
+            };
+            if let Some(tell) = tell {
+                // Whoever asked may have gone.
+                let _ = tell.send(errors);
             }
         }
         let sessions = self.sessions.views();
@@ -250,6 +262,18 @@ async fn or_signal(done: impl Future<Output = bool>, signals: &mut Signals) -> b
     tokio::select! {
         done = done => done,
         () = signals.stop() => false,
+    }
+}
+
+/// What the status page tells of the cluster.
+fn cluster_facts(config: &ClusterConfig) -> Cluster {
+    let ports = config.slices.of(config.ordinal);
+    Cluster {
+        ordinal: config.ordinal,
+        replicas: config.peers.len(),
+        first_port: *ports.start(),
+        last_port: *ports.end(),
+        forwarding: 0,
     }
 }
 

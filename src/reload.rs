@@ -59,23 +59,28 @@ impl Reloader {
         }
     }
 
-    /// Reads everything again; of what has errors, the old stays in force.
-    pub(crate) async fn reload(&mut self) {
-        self.on_tls(Tls::reload).await;
-        self.reload_users(None).await;
+    /// Reads everything again; of what has errors, the old stays in force. Returns the errors.
+    pub(crate) async fn reload(&mut self) -> Vec<String> {
+        let mut errors = self.on_tls(Tls::reload).await;
+        errors.extend(self.reload_users(None).await);
+        errors
     }
 
     /// Off the async threads: a mounted file may come over a network.
-    async fn on_tls(&self, work: fn(&Tls)) {
-        if let Some(tls) = self.tls.clone()
-            && let Err(error) = tokio::task::spawn_blocking(move || work(&tls)).await
-        {
-            tracing::error!(%error, "certificates not reloaded, the old ones stay");
+    async fn on_tls(&self, work: fn(&Tls) -> Result<(), ConfigErrors>) -> Vec<String> {
+        let Some(tls) = self.tls.clone() else { return Vec::new() };
+        match tokio::task::spawn_blocking(move || work(&tls)).await {
+            Ok(Ok(())) => Vec::new(),
+            Ok(Err(errors)) => lines(&errors),
+            Err(error) => {
+                tracing::error!(%error, "certificates not reloaded, the old ones stay");
+                vec![error.to_string()]
+            }
         }
     }
 
-    /// `now` is how the files are, if that is known.
-    async fn reload_users(&mut self, now: Option<Watched>) {
+    /// `now` is how the files are, if that is known. Returns the errors.
+    async fn reload_users(&mut self, now: Option<Watched>) -> Vec<String> {
         let (auth, source, sessions) =
             (Arc::clone(&self.auth), Arc::clone(&self.source), self.sessions.clone());
         let reloading = tokio::task::spawn_blocking(move || {
@@ -94,14 +99,18 @@ impl Reloader {
         self.metrics.reloaded(Reloaded::Users, matches!(reloaded, Ok((Ok(_), _))));
         // A mistake is told once, and looked at again when something has changed.
         let mut read_from = now;
-        match reloaded {
+        let errors = match reloaded {
             Ok((replaced, watched)) => {
-                tell(replaced);
                 read_from = watched.or(read_from);
+                tell(replaced)
             }
-            Err(error) => tracing::error!(%error, "users not reloaded, the old ones stay"),
-        }
+            Err(error) => {
+                tracing::error!(%error, "users not reloaded, the old ones stay");
+                vec![error.to_string()]
+            }
+        };
         self.watched = read_from.unwrap_or_else(|| self.watched.clone());
+        errors
     }
 
     /// How the files are now; none if that cannot be found out.
@@ -111,9 +120,20 @@ impl Reloader {
     }
 }
 
-fn tell(replaced: Result<(usize, usize), ConfigErrors>) {
+/// Returns the errors.
+fn tell(replaced: Result<(usize, usize), ConfigErrors>) -> Vec<String> {
     match replaced {
-        Ok((users, ended)) => tracing::info!(users, sessions_ended = ended, "users reloaded"),
-        Err(errors) => tracing::error!(%errors, "users not reloaded, the old ones stay"),
+        Ok((users, ended)) => {
+            tracing::info!(users, sessions_ended = ended, "users reloaded");
+            Vec::new()
+        }
+        Err(errors) => {
+            tracing::error!(%errors, "users not reloaded, the old ones stay");
+            lines(&errors)
+        }
     }
+}
+
+fn lines(errors: &ConfigErrors) -> Vec<String> {
+    errors.0.iter().map(ToString::to_string).collect()
 }

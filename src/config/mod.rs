@@ -49,7 +49,7 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use htpasswd::Htpasswd;
-pub use http::{HttpConfig, OTHER_USERS};
+pub use http::{HttpConfig, OTHER_USERS, read_admin_token};
 pub use load::{Loaded, Origin, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::time::{sleep, timeout};
 
 use crate::metrics::Metrics;
@@ -23,13 +24,23 @@ pub(crate) struct Health {
     shutdown: Shutdown,
     metrics: Arc<Metrics>,
     /// By store; none until it has been asked for the first time.
-    stores: Mutex<BTreeMap<String, Option<Reach>>>,
+    stores: Mutex<BTreeMap<String, Option<Seen>>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+/// How a store was found.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) reach: Reach,
+    /// Since when.
+    pub(super) since: DateTime<Utc>,
+}
+
+/// Whether a store answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
     Answers,
-    Unreachable,
+    /// With what it said, or did not say.
+    Unreachable(String),
 }
 
 impl Health {
@@ -54,16 +65,28 @@ impl Health {
         if stores.values().any(Option::is_none) {
             reasons.push("starting".to_owned());
         }
-        let unreachable = stores.iter().filter(|(_, reach)| **reach == Some(Reach::Unreachable));
+        let unreachable =
+            stores.iter().filter(|(_, seen)| seen.as_ref().is_some_and(|seen| seen.reach != Reach::Answers));
         reasons.extend(unreachable.map(|(name, _)| format!("store {name} unreachable")));
         reasons
     }
 
-    /// Returns what was known before.
-    fn note(&self, store: &str, reach: Reach) -> Option<Reach> {
-        self.metrics.store_reachable(store, reach == Reach::Answers);
+    /// Each store by name and how it was found, if it has been asked yet.
+    pub(super) fn stores(&self) -> BTreeMap<String, Option<Seen>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, store: &str, reach: Reach) {
+        let answers = reach == Reach::Answers;
+        self.metrics.store_reachable(store, answers);
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
-        stores.insert(store.to_owned(), Some(reach)).flatten()
+        let before = stores.get_mut(store).and_then(Option::take);
+        let changed = before.as_ref().is_none_or(|before| (before.reach == Reach::Answers) != answers);
+        if changed && answers && before.is_some() {
+            tracing::info!(store, "store answers again");
+        }
+        let since = before.filter(|_| !changed).map_or_else(Utc::now, |before| before.since);
+        stores.insert(store.to_owned(), Some(Seen { reach, since }));
     }
 
     async fn ask(self: Arc<Self>, store: Arc<Store>) {
@@ -72,12 +95,10 @@ impl Health {
                 reach = probe(&store) => reach,
                 () = self.shutdown.stopping() => return,
             };
-            let before = self.note(store.name(), reach);
-            if before == Some(Reach::Unreachable) && reach == Reach::Answers {
-                tracing::info!(store = store.name(), "store answers again");
-            }
+            let pause = if reach == Reach::Answers { PERIOD } else { PERIOD_WHEN_FAILING };
+            self.note(store.name(), reach);
             tokio::select! {
-                () = sleep(if reach == Reach::Answers { PERIOD } else { PERIOD_WHEN_FAILING }) => {}
+                () = sleep(pause) => {}
                 () = self.shutdown.stopping() => return,
             }
         }
@@ -93,11 +114,11 @@ async fn probe(store: &Store) -> Reach {
                 error = &error as &dyn std::error::Error,
                 "store unreachable"
             );
-            Reach::Unreachable
+            Reach::Unreachable(error.to_string())
         }
         Err(_) => {
             tracing::warn!(store = store.name(), "store does not answer in time");
-            Reach::Unreachable
+            Reach::Unreachable("does not answer in time".to_owned())
         }
     }
 }

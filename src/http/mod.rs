@@ -1,46 +1,72 @@
-//! What operators and Kubernetes ask over HTTP: `/metrics`, `/livez`, `/readyz`.
+//! What operators and Kubernetes ask over HTTP: `/metrics`, `/livez`, `/readyz`, and the status page with what belongs to it.
 
+mod access;
+mod admin;
 mod health;
+mod observer;
+mod order;
+mod page;
+mod report;
+mod server;
+mod shared;
+mod status;
+mod token;
 
-use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use health::Health;
+pub(crate) use observer::Observer;
+pub(crate) use order::Order;
+pub(crate) use page::{bytes, rough, seconds};
+pub(crate) use report::{Cluster, Readiness, Report};
 
-use crate::metrics::Metrics;
-use crate::shutdown::Shutdown;
+use shared::Shared;
+use token::AdminToken;
 
-#[derive(Clone)]
-struct Shared {
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-}
-
-/// Serves until the second stage of stopping, so that a draining process can still be watched.
-pub(crate) async fn serve(
+/// The server, and the orders that come in over it. It serves until the second stage of stopping, so that a draining process
+/// can still be watched.
+pub(crate) fn serve(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    shutdown: Shutdown,
-) -> io::Result<()> {
+    observer: Observer,
+    token_file: Option<PathBuf>,
+) -> (impl Future<Output = ()> + Send, mpsc::Receiver<Order>) {
+    let (orders, ordered) = mpsc::channel(order::MOST_ORDERS);
+    let shutdown = observer.shutdown.clone();
+    let shared = Shared {
+        observer: Arc::new(observer),
+        token: token_file.map(|file| Arc::new(AdminToken::new(file))),
+        orders,
+        streams: Arc::new(Semaphore::new(status::MOST_STREAMS)),
+    };
     let router = Router::new()
         .route("/metrics", get(render_metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .with_state(Shared { metrics, health });
-    axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.stopping().await }).await
+        .route("/status", get(status::page))
+        .route("/status.json", get(status::json))
+        .route("/status/events", get(status::events))
+        .route("/status/login", post(status::sign_in))
+        .route("/status/logout", post(status::sign_out))
+        .route("/sessions/{id}", delete(admin::end_session))
+        .route("/reload", post(admin::reload))
+        .route("/drain", post(admin::drain))
+        .with_state(shared);
+    (server::serve(listener, router, shutdown), ordered)
 }
 
 async fn render_metrics(State(shared): State<Shared>) -> impl IntoResponse {
-    shared.metrics.ready(shared.health.reasons().is_empty());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.metrics.render())
+    let Observer { metrics, health, .. } = &*shared.observer;
+    metrics.ready(health.reasons().is_empty());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
 }
 
 /// The process answers, so it lives.
@@ -50,7 +76,7 @@ async fn livez() -> &'static str {
 
 /// Whether new sessions should come here, and if not, why: one reason a line.
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    let reasons = shared.health.reasons();
+    let reasons = shared.observer.health.reasons();
     if reasons.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {

@@ -113,31 +113,37 @@ impl Tls {
     }
 
     /// Reads the files again. With errors, what is in force stays.
-    pub(crate) fn reload(&self) {
-        self.renew(Files::read(&self.config));
+    pub(crate) fn reload(&self) -> Result<(), ConfigErrors> {
+        self.renew(Files::read(&self.config))
     }
 
     /// Like [`Tls::reload`], unless the files hold what they held when they were last looked at.
-    pub(crate) fn reload_if_changed(&self) {
+    pub(crate) fn reload_if_changed(&self) -> Result<(), ConfigErrors> {
         let files = Files::read(&self.config);
-        if self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref() != files.as_ref().ok() {
-            self.renew(files);
+        if self.seen.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == files.as_ref().ok() {
+            return Ok(());
         }
+        self.renew(files)
     }
 
-    fn renew(&self, files: Result<Files, ConfigErrors>) {
+    fn renew(&self, files: Result<Files, ConfigErrors>) -> Result<(), ConfigErrors> {
         let identity =
             files.as_ref().map_err(Clone::clone).and_then(|files| Identity::new(&self.config, files));
         self.metrics.reloaded(Reloaded::Certificates, identity.is_ok());
-        match identity {
+        let renewed = match identity {
             Ok(identity) => {
                 tell_expiry(&self.config, &identity, &self.metrics);
                 self.current.store(Arc::new(Sides::new(identity)));
                 tracing::info!("certificates reloaded");
+                Ok(())
             }
-            Err(errors) => tracing::error!(%errors, "certificates not reloaded, the old ones stay"),
-        }
+            Err(errors) => {
+                tracing::error!(%errors, "certificates not reloaded, the old ones stay");
+                Err(errors)
+            }
+        };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = files.ok();
+        renewed
     }
 
     /// The handshake of a control connection. The caller bounds the wait.

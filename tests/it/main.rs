@@ -41,6 +41,8 @@ mod pipeline;
 mod proxy;
 mod resume;
 mod shutdown;
+mod status;
+mod status_page;
 mod times;
 mod tls;
 mod tls_clients;

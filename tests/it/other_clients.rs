@@ -3,27 +3,10 @@
 
 use std::path::PathBuf;
 
-use crate::support::{Certificate, Gateway, assert_same, bytes, client};
+use crate::support::{Certificate, Gateway, assert_same, bytes, client, installed, source};
 
 /// How the control connection is secured, and which port is for that.
 const SECURITY: [&str; 3] = ["plain", "explicit", "implicit"];
-
-/// What `make clients` has installed and begins with `name`; none if the language is not installed.
-fn installed(name: &str) -> Option<String> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients");
-    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let found = found
-        .map(|entry| entry.path())
-        .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)));
-    if found.is_none() {
-        eprintln!("SKIPPED: `make clients` has not installed {name}");
-    }
-    Some(found?.display().to_string())
-}
-
-fn source(path: &str) -> String {
-    format!("{}/tests/clients/{path}", env!("CARGO_MANIFEST_DIR"))
-}
 
 /// Lets `run` do the scenario with a file to send, the name of one to get, the host, the port and the security.
 fn scenario(securities: &[&str], run: impl Fn(&Gateway, &[&str; 5])) {

@@ -1,6 +1,7 @@
 //! Real FTP clients, run to their end within a deadline.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 /// In seconds; `timeout` of coreutils ends what takes longer.
@@ -45,6 +46,24 @@ pub(crate) fn python(script: &str, arguments: &[&str]) -> Outcome {
 /// Runs a client of tests/clients or of Debian, with `environment`.
 pub(crate) fn client(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
     run(bounded(program).args(arguments).envs(environment.iter().copied()))
+}
+
+/// What `make clients` has installed and begins with `name`; none if the language is not installed.
+pub(crate) fn installed(name: &str) -> Option<String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/clients");
+    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let found = found
+        .map(|entry| entry.path())
+        .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)));
+    if found.is_none() {
+        eprintln!("SKIPPED: `make clients` has not installed {name}");
+    }
+    Some(found?.display().to_string())
+}
+
+/// A program of tests/clients.
+pub(crate) fn source(path: &str) -> String {
+    format!("{}/tests/clients/{path}", env!("CARGO_MANIFEST_DIR"))
 }
 
 fn bounded(program: &str) -> Command {

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{Raw, S3Server, eventually, files_below};
+use super::{Raw, S3Server, TOKEN, eventually, files_below};
 
 /// The program starts within milliseconds; a busy machine may need longer.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub(crate) struct Setup {
     ports: u16,
     range: Option<String>,
     ftp: String,
+    http: String,
     log: String,
     transfer: String,
     store: String,
@@ -64,6 +65,7 @@ impl Default for Setup {
             ports: 20,
             range: None,
             ftp: String::new(),
+            http: String::new(),
             log: "level = \"debug\"\n".to_owned(),
             transfer: String::new(),
             store: String::new(),
@@ -99,6 +101,13 @@ impl Setup {
     pub(crate) fn ftp(mut self, line: &str) -> Self {
         self.ftp.push_str(line);
         self.ftp.push('\n');
+        self
+    }
+
+    /// A line of `[http]`.
+    pub(crate) fn http(mut self, line: &str) -> Self {
+        self.http.push_str(line);
+        self.http.push('\n');
         self
     }
 
@@ -152,10 +161,16 @@ impl Setup {
         self
     }
 
+    /// With the admin token [`TOKEN`] in the file `token` beside the configuration.
+    pub(crate) fn admin(self) -> Self {
+        self.http("admin_token_file = \"token\"")
+    }
+
     /// Starts the gateway and waits until it listens.
     pub(crate) fn start(self) -> Gateway {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("gateway.toml");
+        std::fs::write(folder.path().join("token"), TOKEN).expect("a writable folder");
         std::fs::write(&config, self.text(&folder.path().join("data"))).expect("a writable folder");
         let mut command = program();
         command.args(["--config".as_ref(), config.as_os_str()]).current_dir(folder.path());
@@ -165,11 +180,12 @@ impl Setup {
 
     fn text(&self, data: &Path) -> String {
         let mut text = format!(
-            "[ftp]\nlisten = [\"{host}:0\"]\npassive_ports = \"{ports}\"\n{ftp}\n[http]\nlisten = \"127.0.0.1:0\"\n\
+            "[ftp]\nlisten = [\"{host}:0\"]\npassive_ports = \"{ports}\"\n{ftp}\n[http]\nlisten = \"127.0.0.1:0\"\n{http}\
              [log]\n{log}[transfer]\n{transfer}[stores.main]\nurl = \"{url}\"\n{store}\n",
             host = self.host,
             ports = self.range.clone().unwrap_or_else(|| passive_ports(self.ports)),
             ftp = self.ftp,
+            http = self.http,
             log = self.log,
             transfer = self.transfer,
             url = self.url.clone().unwrap_or_else(|| format!("file://{}", data.display())),

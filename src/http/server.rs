@@ -1,0 +1,84 @@
+//! The HTTP server: axum's router on hyper, so that there is a limit on whatever a client can hold.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+
+use crate::shutdown::Shutdown;
+
+/// Those that come then wait for one to end.
+const MOST_CONNECTIONS: usize = 128;
+/// How long a client may take for the head of a request, and a connection may do nothing.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of an answer.
+const SILENCE: Duration = Duration::from_secs(20);
+/// After this a connection ends with the answer that it is at; clients make another.
+pub(super) const LONGEST: Duration = Duration::from_mins(5);
+/// How long that answer may take.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+const MOST_HEADERS: usize = 64;
+const LARGEST_HEAD: usize = 32 * 1024;
+
+/// Who has made a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// Serves until the second stage of stopping.
+pub(super) async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
+    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let serving = async {
+        loop {
+            let slot = Arc::clone(&slots).acquire_owned().await.expect("nobody closes it");
+            while connections.try_join_next().is_some() {}
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let router = router.clone().layer(Extension(Peer(peer)));
+                    connections.spawn(connection(socket, router, shutdown.clone(), slot));
+                }
+                Err(error) => {
+                    // The process may be out of files, which passes.
+                    tracing::warn!(%error, "cannot accept an http connection");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = shutdown.stopping() => {}
+    }
+    // What is left then is aborted.
+    let _ = timeout(LAST_ANSWER, connections.join_all()).await;
+}
+
+async fn connection(socket: TcpStream, router: Router, shutdown: Shutdown, _slot: OwnedSemaphorePermit) {
+    let mut socket = TimeoutStream::new(socket);
+    socket.set_write_timeout(Some(SILENCE));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(LARGEST_HEAD);
+    let serving = http.serve_connection(TokioIo::new(Box::pin(socket)), TowerToHyperService::new(router));
+    let mut serving = pin!(serving);
+    tokio::select! {
+        // How it ended is the client's affair.
+        _ = serving.as_mut() => return,
+        () = shutdown.stopping() => {}
+        () = sleep(LONGEST) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = timeout(LAST_ANSWER, serving).await;
+}

@@ -1,0 +1,19 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use super::observer::Observer;
+use super::order::Order;
+use super::token::AdminToken;
+
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) observer: Arc<Observer>,
+    /// None if nobody may see details or change anything.
+    pub(super) token: Option<Arc<AdminToken>>,
+    pub(super) orders: mpsc::Sender<Order>,
+    /// Places for pages that are kept up to date.
+    pub(super) streams: Arc<Semaphore>,
+}
