@@ -5,18 +5,21 @@ mod users;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{BufRead, IsTerminal, Write as _, stdin};
+use std::io::{BufRead, IsTerminal, Write as _, stdin, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::config::{self, ConfigErrors, Loaded, Origin};
 use crate::hashes::PasswordHash;
+use crate::terminal::{Form, Gateway, Times};
 use crate::tls::SelfSigned;
 use crate::{app, logging};
 use users::{Users, Wanted};
@@ -61,6 +64,28 @@ enum Command {
     /// Show, check and add users
     #[command(subcommand)]
     Users(Users),
+    /// Show what a running gateway is doing
+    Status {
+        /// Where it is [default: what the configuration says, else port 8080 of this machine]
+        #[arg(long, value_name = "URL")]
+        url: Option<Url>,
+        /// The file with its admin token, without which no names are shown [default: what the configuration says]
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Again every two seconds
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Print what completes these commands in a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 const AFTER_HELP: &str = "\
@@ -95,6 +120,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             Err(error) => refuse(format!("{error:#}")),
         },
+        Command::Status { url, token_file, json, watch } => {
+            let form = if json { Form::Json } else { Form::Tables };
+            let times = if watch { Times::Again } else { Times::Once };
+            match status(url, token_file, file, form, times) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "bucketport", &mut stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man => match clap_mangen::Man::new(Arguments::command()).render(&mut stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error.into()),
+        },
     }
 }
 
@@ -114,6 +155,25 @@ fn users(command: Users, config: Option<&Path>) -> anyhow::Result<String> {
             String::new()
         }
     })
+}
+
+/// The configuration is asked only for what the arguments leave open.
+fn status(
+    url: Option<Url>,
+    token_file: Option<PathBuf>,
+    file: Option<&Path>,
+    form: Form,
+    times: Times,
+) -> anyhow::Result<()> {
+    let usual = Path::new("bucketport.toml");
+    let file = file.or((url.is_none() && usual.exists()).then_some(usual));
+    let loaded = file.map(|file| config::load(Some(file))).transpose()?;
+    Gateway::find(url, token_file, loaded.as_ref().map(|loaded| &loaded.config.http))?.show(form, times)
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("{error:#}");
+    ExitCode::FAILURE
 }
 
 fn serve(file: Option<&Path>) -> ExitCode {

@@ -43,6 +43,7 @@ mod edge;
 pub use edge::fuzzing;
 
 mod http;
+mod terminal;
 
 mod reload;
 

@@ -2,6 +2,7 @@
 
 mod traces;
 
+use std::ffi::OsStr;
 use std::io::{IsTerminal, stderr};
 
 use anyhow::Context as _;
@@ -21,16 +22,24 @@ use crate::spans;
 /// Only the first call in a process counts.
 pub(crate) fn init(config: LogConfig, traces: Option<&TracesConfig>) -> anyhow::Result<Option<Traces>> {
     let traces = traces.map(Traces::start).transpose().context("cannot send traces")?;
-    let colours = if stderr().is_terminal() { Colours::Yes } else { Colours::No };
+    let colours = Colours::wanted(stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
     // An error means that a log is installed already, which then stays.
     let _ = tracing::subscriber::set_global_default(subscriber(config, traces.as_ref(), colours, stderr));
     Ok(traces)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Whether levels are coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colours {
     Yes,
     No,
+}
+
+impl Colours {
+    /// On a terminal, unless `no_color` has something in it, whatever that is (no-color.org).
+    fn wanted(is_terminal: bool, no_color: Option<&OsStr>) -> Self {
+        if is_terminal && no_color.is_none_or(OsStr::is_empty) { Self::Yes } else { Self::No }
+    }
 }
 
 fn subscriber<W>(
@@ -131,6 +140,20 @@ mod tests {
         let _in_span = span.enter();
         tracing::info!(bytes = 42, "stored");
         tracing::debug!("hidden");
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        for (is_terminal, no_color, colours) in [
+            (true, None, Colours::Yes),
+            (true, Some(""), Colours::Yes),
+            (true, Some("1"), Colours::No),
+            (true, Some("0"), Colours::No),
+            (false, None, Colours::No),
+        ] {
+            let wanted = Colours::wanted(is_terminal, no_color.map(OsStr::new));
+            assert_eq!(wanted, colours, "{is_terminal} {no_color:?}");
+        }
     }
 
     #[test]

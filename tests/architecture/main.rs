@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["control"],
     &["edge"],
     &["http"],
+    &["terminal"],
     &["reload"],
     &["app"],
     &["cli"],
@@ -36,6 +37,8 @@ const NARROWER: &[(&str, &[&str])] = &[
     // Whoever watches the gateway sees what is told of sessions and can end them. Of users, files and sockets it knows
     // nothing.
     ("http", &["config", "metrics", "recent", "session", "sessions", "shutdown", "storage"]),
+    // Another process's status, over HTTP.
+    ("terminal", &["config", "http"]),
     ("logging", &["config", "spans"]),
     ("main", &["cli"]),
 ];
@@ -47,6 +50,9 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
+    ("comfy_table", &["terminal"]),
     ("crc_fast", &["digest"]),
     ("encoding_rs", &["encoding"]),
     ("hyper", &["http"]),

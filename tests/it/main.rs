@@ -43,6 +43,7 @@ mod resume;
 mod shutdown;
 mod status;
 mod status_page;
+mod terminal;
 mod times;
 mod tls;
 mod tls_clients;

@@ -1,0 +1,127 @@
+//! What people have at a terminal: the status as tables, completions, the manual page, colours.
+
+use std::process::{Command, Output};
+
+use crate::support::{Gateway, Setup, program, python};
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn status(gateway: &Gateway, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let url = format!("http://{}", gateway.http);
+    run(program().args(["status", "--url", &url]).args(arguments).current_dir(gateway.folder()))
+}
+
+#[test]
+fn the_status_is_a_table() {
+    let gateway = Setup::default().admin().start();
+    let mut raw = gateway.login();
+    let long = format!("a{}z.bin", "b".repeat(200));
+    raw.stor(&long, b"12345");
+    let (code, out, err) = status(&gateway, &[]);
+    assert_eq!((code, &*err), (Some(0), ""));
+    assert!(out.starts_with(concat!("Bucketport ", env!("CARGO_PKG_VERSION"), ", ")), "{out}");
+    assert!(
+        out.contains("sessions 1 of 10000") && !out.contains("demo") && !out.contains("127.0.0.1"),
+        "{out}"
+    );
+    let (code, out, _) = status(&gateway, &["--token-file", "token"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("demo") && out.contains("127.0.0.1") && out.contains("abbb"), "{out}");
+    assert!(out.lines().all(|line| line.chars().count() < 160) && !out.contains(&long), "{out}");
+    // From the configuration; the port there is 0, so the address is still to be told.
+    let (code, out, _) = status(&gateway, &["--config", "gateway.toml"]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("demo"), "{out}");
+    let (_, out, _) = status(&gateway, &["--json", "--token-file", "token"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(json["sessions"]["list"][0]["user"], "demo");
+}
+
+#[test]
+fn a_gateway_that_does_not_answer_is_one_line_and_exit_code_1() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
+    let url = format!("http://{free}");
+    let (code, out, err) = run(program().args(["status", "--url", &url]).current_dir("/"));
+    assert_eq!((code, &*out, err.lines().count()), (Some(1), "", 1), "{err}");
+    assert!(err.contains(&url), "{err}");
+    let gateway = Setup::default().admin().start();
+    std::fs::write(gateway.folder().join("wrong"), "not-the-token-of-it").expect("a writable folder");
+    let (code, _, err) = status(&gateway, &["--token-file", "wrong"]);
+    assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
+    assert!(err.contains("not its admin token"), "{err}");
+    let (code, _, err) = status(&gateway, &["--token-file", "missing"]);
+    assert_eq!((code, err.lines().count()), (Some(1), 1), "{err}");
+}
+
+#[test]
+fn a_status_that_is_watched_comes_again() {
+    let gateway = Gateway::start();
+    let url = format!("http://{}", gateway.http);
+    let output = Command::new("timeout")
+        .args(["5", env!("CARGO_BIN_EXE_bucketport"), "status", "--watch", "--url", &url])
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .output()
+        .expect("it runs");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.matches("\x1b[2J\x1b[HBucketport ").count() >= 2, "{out}");
+}
+
+#[test]
+fn completions_and_the_manual_page_are_printed() {
+    for (shell, word) in [
+        ("bash", "complete -F _bucketport"),
+        ("zsh", "#compdef bucketport"),
+        ("fish", "complete -c bucketport"),
+        ("elvish", "edit:completion"),
+        ("powershell", "Register-ArgumentCompleter"),
+    ] {
+        let (code, out, err) = run(program().args(["completions", shell]));
+        assert_eq!((code, &*err), (Some(0), ""), "{shell}");
+        assert!(out.contains(word) && out.contains("self-signed"), "{shell}: {out}");
+    }
+    assert_eq!(run(program().args(["completions", "cmd.com"])).0, Some(64));
+    let (code, out, err) = run(program().arg("man"));
+    assert_eq!((code, &*err), (Some(0), ""));
+    for part in [".TH bucketport 1", "status", "\\-\\-config", "Exit codes"] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+}
+
+/// Starts the program on a terminal and prints its first line of log.
+const ON_A_TERMINAL: &str = r"
+import os, pty, select, signal, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.chdir(sys.argv[2])
+    os.execv(sys.argv[1], [sys.argv[1]])
+text = b''
+while b'http listening' not in text:
+    if not select.select([terminal], [], [], 30)[0]:
+        sys.exit('nothing came: %r' % text)
+    text += os.read(terminal, 4096)
+os.kill(child, signal.SIGKILL)
+print([line for line in text.decode().splitlines() if 'listening' in line][-1])
+";
+
+#[test]
+fn logs_on_a_terminal_are_coloured_unless_they_are_not_to_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let listen = "[ftp]\nlisten = [\"127.0.0.1:0\"]\n[http]\nlisten = \"127.0.0.1:0\"\n[stores.a]\nurl = \"memory:///\"\n";
+    let ports = format!("{listen}[log]\n")
+        .replace("[http]", &format!("passive_ports = \"{}\"\n[http]", crate::support::passive_ports(3)));
+    std::fs::write(folder.path().join("bucketport.toml"), ports).expect("a writable folder");
+    let path = folder.path().display().to_string();
+    let log = |prefix: &str| {
+        let script = format!("import os\n{prefix}\n{ON_A_TERMINAL}");
+        python(&script, &[env!("CARGO_BIN_EXE_bucketport"), &path]).success()
+    };
+    let coloured = log("os.environ.pop('NO_COLOR', None)");
+    assert!(coloured.contains("\x1b[32m INFO\x1b[0m"), "{coloured:?}");
+    let plain = log("os.environ['NO_COLOR'] = '1'");
+    assert!(!plain.contains('\x1b') && plain.contains(" INFO "), "{plain:?}");
+}
