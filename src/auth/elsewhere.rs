@@ -11,9 +11,10 @@ use tokio::time::timeout;
 
 use super::caller::Caller;
 use super::error::LoginError;
+use super::granted::Answer;
 use super::http::HttpUsers;
 use super::ldap::LdapUsers;
-use crate::config::{self, Answered, CertificateNames, ConfigErrors, UserSource};
+use crate::config::{self, ConfigErrors};
 use crate::user::User;
 
 /// Questions under way at one time, each with a connection. More wait, within their deadline.
@@ -32,23 +33,6 @@ enum Way {
     Http(Box<HttpUsers>),
     Ldap(Box<LdapUsers>),
 }
-
-/// A user whose name and password are right.
-#[derive(Debug)]
-pub(super) struct Granted {
-    pub(super) user: Arc<User>,
-    pub(super) certificate: Option<CertificateNames>,
-}
-
-impl Granted {
-    pub(super) fn new(name: &str, answered: Answered, source: UserSource) -> Arc<Self> {
-        let Answered { profile, certificate } = answered;
-        Arc::new(Self { user: Arc::new(User { name: name.to_owned(), profile, source }), certificate })
-    }
-}
-
-/// None when name or password are wrong; the text says why that cannot be found out, without any secret.
-pub(super) type Answer = Result<Option<Arc<Granted>>, String>;
 
 impl Elsewhere {
     /// Reads the files that the configuration names (blocking); asks nobody.

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 use super::caller::Caller;
-use super::elsewhere::{Answer, Granted};
+use super::granted::{Answer, Granted};
 use super::secret_file;
 use crate::config::{ConfigError, ConfigErrors, HttpAuth, UserSource};
 use crate::tls::ClientCertificate;

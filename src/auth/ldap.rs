@@ -6,7 +6,7 @@ use ldap3::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::elsewhere::{Answer, Granted};
+use super::granted::{Answer, Granted};
 use super::secret_file;
 use crate::config::{
     Answered, ConfigError, ConfigErrors, LdapAuth, LdapEntry, PLACE_OF_USER, Profile, UserSource,

@@ -3,6 +3,7 @@
 mod caller;
 mod elsewhere;
 mod error;
+mod granted;
 mod http;
 mod ldap;
 mod lockout;

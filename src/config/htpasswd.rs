@@ -90,7 +90,7 @@ fn read_line(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Environment, Permission};
+    use crate::config::{Config, ConfigError, Environment, Permission};
 
     const BCRYPT: &str = "$2y$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
 
@@ -102,7 +102,7 @@ mod tests {
             "[stores.a]\nurl = \"memory:///\"\n[auth.htpasswd]\nfile = \"{path}\"\nhome = \"in\"\n\
              permissions = [\"write\"]\n"
         );
-        let shown = |error: &super::super::ConfigError| error.to_string().replace(&path, "FILE");
+        let shown = |error: &ConfigError| error.to_string().replace(&path, "FILE");
         let config = Config::parse(&text, &Environment::new());
         config.map(|config| config.users).map_err(|errors| errors.0.iter().map(shown).collect())
     }
