@@ -31,7 +31,7 @@ pub(crate) struct EndedTransfer {
     pub peer: IpAddr,
     pub direction: Direction,
     pub result: TransferResult,
-    pub store: String,
+    pub store: Option<String>,
     pub path: VirtualPath,
     /// Bytes of the file that have crossed the data connection.
     pub bytes: u64,

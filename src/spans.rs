@@ -19,7 +19,7 @@ pub(crate) fn command(verb: &'static str) -> Span {
 pub(crate) fn transfer(
     direction: &'static str,
     user: &str,
-    store: &str,
+    store: Option<&str>,
     path: &impl std::fmt::Display,
 ) -> Span {
     tracing::info_span!(

@@ -34,15 +34,13 @@ impl fmt::Display for User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Permissions;
+    use crate::config::{Home, Permissions, View};
 
     fn user(allow_from: &[&str]) -> User {
         User {
             name: "acme".to_owned(),
             profile: Profile {
-                store: "landing".to_owned(),
-                home: String::new(),
-                permissions: Permissions::all(),
+                view: View::of("landing", Home::default(), Permissions::all()),
                 allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
                 on_control_lost: None,
             },

@@ -140,12 +140,14 @@ const HEADINGS: [&str; 5] = ["NAME", "SOURCE", "STORE", "HOME", "PERMISSIONS"];
 
 fn table(users: &[UserConfig]) -> String {
     let row = |user: &UserConfig| {
+        let view = &user.profile.view;
+        let root = view.root();
         [
             user.name.clone(),
             user.source.to_string(),
-            user.profile.store.clone(),
-            format!("/{}", user.profile.home),
-            shown(user.profile.permissions),
+            root.map_or_else(|| "-".to_owned(), |root| root.store.clone()),
+            root.map_or_else(|| "-".to_owned(), |root| format!("/{}", root.home)),
+            shown(view.rules("").permissions),
         ]
     };
     let rows: Vec<_> = std::iter::once(HEADINGS.map(str::to_owned)).chain(users.iter().map(row)).collect();

@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::error::Report;
-use super::permissions::{Permission, Permissions};
 use super::profile::Profile;
 use super::proof::Proof;
 use super::section::Section;
@@ -25,11 +24,12 @@ enum Rights {
 }
 
 impl Rights {
-    fn permissions(self) -> Permissions {
+    /// As the key of that name says it.
+    fn permissions(self) -> Vec<&'static str> {
         match self {
-            Self::Off => Permissions::none(),
-            Self::ReadOnly => [Permission::List, Permission::Read].into_iter().collect(),
-            Self::DropBox => [Permission::Write, Permission::Mkdir].into_iter().collect(),
+            Self::Off => Vec::new(),
+            Self::ReadOnly => vec!["list", "read"],
+            Self::DropBox => vec!["write", "mkdir"],
         }
     }
 }
@@ -37,17 +37,20 @@ impl Rights {
 /// What is configured of them; none while it is off.
 pub(super) fn read(mut section: Section<'_>, offered: Offered<'_>) -> Option<Profile> {
     let rights = section.field("profile", Rights::Off);
-    if section.has("permissions") {
-        section.error("permissions", "is what `profile` says");
+    for key in ["permissions", "drop_box"] {
+        if section.has(key) {
+            section.error(key, "is what `profile` says");
+        }
     }
-    let profile = if rights == Rights::Off && section.is_empty() {
-        None
-    } else {
-        Profile::read(&mut section, offered.stores)
-    };
+    if rights == Rights::Off && section.is_empty() {
+        section.finish();
+        return None;
+    }
+    section.supply("permissions", rights.permissions());
+    section.supply("drop_box", rights == Rights::DropBox);
+    let profile = Profile::read(&mut section, offered.stores);
     section.finish();
-    let profile = profile.filter(|_| rights != Rights::Off)?;
-    Some(Profile { permissions: rights.permissions(), ..profile })
+    profile.filter(|_| rights != Rights::Off)
 }
 
 /// The users.
@@ -64,7 +67,7 @@ pub(super) fn users(profile: &Profile, names: &mut Names, report: &Report) -> Ve
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, Environment, Permission, Permissions, UserConfig};
+    use crate::config::{Config, Environment, Home, Permission, Permissions, UserConfig};
 
     fn users(keys: &str) -> Result<Vec<UserConfig>, String> {
         let text = format!("[stores.a]\nurl = \"memory:///\"\n[auth.anonymous]\n{keys}\n");
@@ -80,12 +83,14 @@ mod tests {
             let users = users(&format!("profile = \"{profile}\"\nhome = \"pub\"")).expect("valid");
             let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
             assert_eq!(names, ["anonymous", "ftp"]);
-            assert!(users.iter().all(|user| user.profile.home == "pub"));
-            users[0].profile.permissions
+            let home = Home::try_from("pub".to_owned()).expect("a folder");
+            assert!(users.iter().all(|user| user.profile.view.root().is_some_and(|root| root.home == home)));
+            let rules = users[0].profile.view.rules("");
+            (rules.permissions, rules.drop_box)
         };
         let set = |permissions: &[Permission]| permissions.iter().copied().collect::<Permissions>();
-        assert_eq!(of("read-only"), set(&[Permission::List, Permission::Read]));
-        assert_eq!(of("drop-box"), set(&[Permission::Write, Permission::Mkdir]));
+        assert_eq!(of("read-only"), (set(&[Permission::List, Permission::Read]), false));
+        assert_eq!(of("drop-box"), (set(&[Permission::Write, Permission::Mkdir]), true));
         let wrong = users("profile = \"read-only\"\npermissions = [\"delete\"]");
         assert_eq!(wrong.expect_err("a mistake"), "auth.anonymous.permissions: is what `profile` says");
         let unknown = users("profile = \"all\"").expect_err("a mistake");

@@ -190,7 +190,7 @@ fn parse(text: &str) -> Result<Url, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Elsewhere, Environment, Permission};
+    use crate::config::{Config, Elsewhere, Environment, Permission, View};
 
     fn read(keys: &str) -> Result<Option<Elsewhere>, String> {
         let text = format!("[stores.a]\nurl = \"memory:///\"\n[auth.ldap]\n{keys}\n");
@@ -241,7 +241,9 @@ mod tests {
         let of = |ldap: &LdapAuth, home: Option<&str>, permissions: &[&str]| {
             let permissions: Vec<String> = permissions.iter().map(|&text| text.to_owned()).collect();
             let profile = ldap.profile("acme", home.map(str::to_owned), &permissions);
-            profile.map(|it| (it.home, it.permissions)).map_err(|errors| errors.to_string())
+            let seen =
+                |view: &View| (view.root().expect("a folder").home.to_string(), view.rules("").permissions);
+            profile.map(|it| seen(&it.view)).map_err(|errors| errors.to_string())
         };
         let some = [Permission::List, Permission::Read].into_iter().collect();
         for given in [&["list", "read"][..], &["list,read"], &["read, list"], &["list read"]] {

@@ -113,8 +113,9 @@ mod tests {
         let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         for user in &users {
-            assert_eq!((user.profile.home.as_str(), user.source), ("in", UserSource::Htpasswd));
-            assert_eq!(user.profile.permissions, [Permission::Write].into_iter().collect());
+            let root = user.profile.view.root().expect("a folder");
+            assert_eq!((root.home.to_string().as_str(), user.source), ("in", UserSource::Htpasswd));
+            assert_eq!(user.profile.view.rules("").permissions, [Permission::Write].into_iter().collect());
         }
     }
 

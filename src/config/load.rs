@@ -177,6 +177,13 @@ mod tests {
         );
         let errors = reload.users().result.expect_err("a store that does not run").to_string();
         assert_eq!(errors, "users: user `new` needs a restart for the new store `b`");
+        // Beside the home as well.
+        write(
+            "[stores.b]\nurl = \"memory:///\"\n[[users]]\nname = \"new\"\npassword = \"x\"\nhome = \"x\"\n\
+             store = \"a\"\nmounts = [{ path = \"/m\", store = \"b\" }]\n",
+        );
+        let errors = reload.users().result.expect_err("a store that does not run").to_string();
+        assert_eq!(errors, "users: user `new` needs a restart for the new store `b`");
         write(
             "[ftp.tls]\nmode = \"required\"\nclient_ca = \"/ca\"\n\
              [[users]]\nname = \"new\"\nclient_certificate = \"cn:x\"\n",

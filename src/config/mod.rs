@@ -13,15 +13,18 @@ mod environment;
 mod error;
 mod file;
 mod ftp;
+mod home;
 mod htpasswd;
 mod http;
 mod load;
 mod log;
 mod passive;
+mod pattern;
 mod permissions;
 mod profile;
 mod proof;
 mod reload;
+mod rules;
 mod schema;
 mod secret;
 mod section;
@@ -34,6 +37,7 @@ mod transfer;
 mod users;
 mod users_file;
 mod value;
+mod view;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -48,15 +52,18 @@ pub use cluster::{ClusterConfig, Peer, Slices};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
+pub use home::{Home, NoFolder};
 pub use htpasswd::Htpasswd;
 pub use http::{HttpConfig, OTHER_USERS, read_admin_token};
 pub use load::{Loaded, Origin, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
+pub use pattern::NamePattern;
 pub use permissions::{Permission, Permissions};
 pub use profile::Profile;
 pub use proof::Proof;
 pub use reload::{Attempt, Reload, Reread};
+pub use rules::Rules;
 pub use schema::{Answered, Schema};
 pub use secret::{Credential, PasswordSource};
 pub use stores::{StoreConfig, StoreDriver};
@@ -65,6 +72,7 @@ pub use traces::TracesConfig;
 pub use transfer::TransferConfig;
 pub use users::{UserConfig, UserSource};
 pub use users_file::{NewUser, NewValue, read_users_file, with_user};
+pub use view::{Folder, Mount, View, below};
 pub use watched::Watched;
 
 use error::Report;
@@ -299,7 +307,8 @@ mod tests {
         assert_eq!(config.stores["second"].url.as_str(), "s3://bucket");
         let password = config.users[0].proof.password();
         assert!(matches!(password, Some(PasswordSource::Plain(p)) if p.expose_secret() == "5678"));
-        assert_eq!(config.users[0].profile.store, "second");
+        let stores: Vec<&str> = config.users[0].profile.view.stores().collect();
+        assert_eq!(stores, ["second"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a user may do, as a small set.
 
 use std::fmt;
+use std::ops::BitAnd;
 
 use serde::Deserialize;
 
@@ -66,6 +67,15 @@ impl Permissions {
     /// Whether the permission is in the set.
     pub fn contains(self, permission: Permission) -> bool {
         self.0 & permission.bit() != 0
+    }
+}
+
+impl BitAnd for Permissions {
+    type Output = Self;
+
+    /// What is in both.
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 }
 

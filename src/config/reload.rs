@@ -74,8 +74,9 @@ impl Reload {
 
     /// What `user` needs and the running service lacks. `tls` is what it would have after a restart.
     fn missing(&self, user: &UserConfig, tls: Option<&TlsConfig>) -> Option<ConfigError> {
-        let needed = if !self.stores.contains(&user.profile.store) {
-            format!("the new store `{}`", user.profile.store)
+        let new_store = user.profile.view.stores().find(|&store| !self.stores.contains(store));
+        let needed = if let Some(store) = new_store {
+            format!("the new store `{store}`")
         } else if user.proof.certificate().is_some() && client_ca(tls) != client_ca(self.tls.as_ref()) {
             "ftp.tls.client_ca or ftp.tls.client_certificates".to_owned()
         } else {

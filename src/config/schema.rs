@@ -75,7 +75,7 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CertificateName, CertificateNeed, Permission};
+    use crate::config::{CertificateName, CertificateNeed, Home, Permission, View};
 
     fn schema() -> Schema {
         let client_ca = ClientCa { file: "/ca".into(), need: CertificateNeed::Optional };
@@ -90,8 +90,8 @@ mod tests {
                 "allow_from": ["10.0.0.0/8"], "client_certificate": "cn:x"}"#,
         );
         let user = user.expect("a user");
-        assert_eq!((user.profile.store.as_str(), user.profile.home.as_str()), ("b", "in"));
-        assert_eq!(user.profile.permissions, [Permission::Read].into_iter().collect());
+        let home = Home::try_from("in".to_owned()).expect("a folder");
+        assert_eq!(user.profile.view, View::of("b", home, [Permission::Read].into_iter().collect()));
         assert_eq!(user.profile.allow_from.len(), 1);
         let certificate = user.certificate.expect("bound");
         assert!(certificate.match_any(&[CertificateName::Common("x".to_owned())]));

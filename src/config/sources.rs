@@ -143,8 +143,9 @@ mod tests {
         symlink("..1", folder.path().join("..data")).expect("a writable folder");
         symlink("..data/linked", folder.path().join("linked")).expect("a writable folder");
         let users = parse(&text).expect("valid users").users;
-        let found: Vec<(&str, &str)> =
-            users.iter().map(|user| (user.name.as_str(), user.profile.home.as_str())).collect();
+        let home = |user: &UserConfig| user.profile.view.root().expect("a folder").home.to_string();
+        let found: Vec<_> = users.iter().map(|user| (user.name.clone(), home(user))).collect();
+        let found: Vec<_> = found.iter().map(|(name, home)| (name.as_str(), home.as_str())).collect();
         assert_eq!(found, [("acme", "in"), ("beta", "in"), ("other", ""), ("john.doe", ""), ("linked", "")]);
         assert!(users.iter().all(|user| user.source == UserSource::Folder));
     }

@@ -72,6 +72,7 @@ impl StorageBackend<SessionUser> for Backend {
             let looking = async {
                 match pending.operation {
                     Operation::Size => files.progress(&pending.path).await,
+                    Operation::Rnfr => files.stat_to_rename(&pending.path).await,
                     _ => files.stat(&pending.path).await,
                 }
             };
@@ -92,7 +93,7 @@ impl StorageBackend<SessionUser> for Backend {
         let (pending, files) = self.take(path.as_ref())?;
         let status = listing::status(files, &pending.path, self.session.names());
         let (lines, left_out) = self.run(pending.operation, pending.abort.unless_requested(status)).await?;
-        self.front.metrics.unlisted_keys(files.store(), left_out);
+        self.count_left_out(files, &pending, left_out);
         Ok(lines)
     }
 

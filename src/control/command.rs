@@ -35,13 +35,25 @@ impl Backend {
         Self { front: front.clone(), session: Arc::clone(session), files: None }
     }
 
-    /// Makes the files those of `user`; fails if the configuration names a store or home that cannot be had.
+    /// Makes the files those of `user`; fails if they have a store or home that cannot be had.
     pub(super) fn enter(&mut self, user: &Arc<User>) -> std::io::Result<()> {
-        self.files = Files::of(user, self.session.peer.ip(), &self.front.stores);
-        if self.files.is_none() {
-            return Err(std::io::Error::other("the user's store or home does not exist"));
+        match Files::of(user, self.session.peer.ip(), &self.front.stores) {
+            Ok(files) => self.files = Some(files),
+            Err(error) => {
+                let _in_session = self.session.span.enter();
+                tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
+                self.session.disown();
+                return Err(std::io::Error::other(error));
+            }
         }
         Ok(())
+    }
+
+    /// Counts what a listing has left out.
+    pub(super) fn count_left_out(&self, files: &Files, pending: &Pending, left_out: usize) {
+        if let Some(store) = files.store(&pending.path) {
+            self.front.metrics.unlisted_keys(store, left_out);
+        }
     }
 
     /// The command that the edge has prepared, if it concerns `path`, and the user's files.

@@ -19,6 +19,7 @@ use super::metered::Metered;
 use crate::data::{Abort, Content};
 use crate::files::{self, Files, transfer_result};
 use crate::metrics::{ByteCount, Direction, TransferResult};
+use crate::path::VirtualPath;
 use crate::recent::EndedTransfer;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
@@ -109,25 +110,34 @@ impl Backend {
         mode: UploadMode,
     ) -> Result<Reply> {
         let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
-        self.move_file(pending, files, direction, async |abort: &Abort, bytes| {
+        self.move_file(pending, files, direction, async |abort: &Abort| {
             let planning = files.plan_upload(&pending.path, mode, transfer.opener.content());
             let plan = abort.unless_requested(planning).await?;
+            let stored_at = plan.made_path().cloned();
+            let bytes = self.counted_bytes(pending, files, direction);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
-            Ok(plan.run(data, abort).await?)
+            Ok(Moved { bytes: plan.run(data, abort).await?, stored_at })
         })
         .await
     }
 
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
-        self.move_file(pending, files, Direction::Download, async |abort: &Abort, bytes| {
+        self.move_file(pending, files, Direction::Download, async |abort: &Abort| {
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
             if transfer.opener.content() == Content::AsSent {
                 pending.expect(plan.size());
             }
+            let bytes = self.counted_bytes(pending, files, Direction::Download);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
-            Ok(plan.run(data, abort).await?)
+            Ok(Moved { bytes: plan.run(data, abort).await?, stored_at: None })
         })
         .await
+    }
+
+    /// Counts the bytes of a transfer that was planned, so that a store has it.
+    fn counted_bytes(&self, pending: &Pending, files: &Files, direction: Direction) -> ByteCount {
+        let store = files.store(&pending.path).unwrap_or_default();
+        self.front.metrics.transfer_bytes(direction, store, files.user())
     }
 
     /// Runs a file transfer and accounts for it.
@@ -136,19 +146,18 @@ impl Backend {
         pending: &'a Pending,
         files: &Files,
         direction: Direction,
-        work: impl FnOnce(&'a Abort, ByteCount) -> F,
+        work: impl FnOnce(&'a Abort) -> F,
     ) -> Result<Reply>
     where
-        F: Future<Output = files::Result<u64>>,
+        F: Future<Output = files::Result<Moved>>,
     {
-        let (store, user, metrics) = (files.store(), files.user(), &self.front.metrics);
+        let (store, user, metrics) = (files.store(&pending.path), files.user(), &self.front.metrics);
         let _active = metrics.transfer_active(direction);
         let begun = Instant::now();
         self.run(pending.operation, async {
             // A panic is accounted for like any other failure.
-            let bytes = metrics.transfer_bytes(direction, store, user);
             let span = spans::transfer(direction.label(), user, store, &pending.path);
-            let moved = fenced(work(&pending.abort, bytes)).instrument(span.clone()).await;
+            let moved = fenced(work(&pending.abort)).instrument(span.clone()).await;
             let took = begun.elapsed();
             let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
             span.record("result", result.label());
@@ -161,7 +170,7 @@ impl Backend {
                 peer: self.session.peer.ip(),
                 direction,
                 result,
-                store: store.to_owned(),
+                store: store.map(str::to_owned),
                 path: pending.path.clone(),
                 bytes: pending.moved.load(Ordering::Relaxed),
                 took,
@@ -170,12 +179,12 @@ impl Backend {
                 direction = direction.label(),
                 result = result.label(),
                 store,
-                path = %pending.path,
-                bytes = moved.as_ref().ok(),
+                path = %moved.as_ref().ok().and_then(|moved| moved.stored_at.as_ref()).unwrap_or(&pending.path),
+                bytes = moved.as_ref().ok().map(|moved| moved.bytes),
                 seconds = took.as_secs_f64(),
                 "transfer ended"
             );
-            moved.map(|_| done())
+            Ok(moved?.reply())
         })
         .await
     }
@@ -196,7 +205,7 @@ impl Backend {
             let mut data = transfer.opener.open().await?;
             match abort.unless_requested(listing::send(listed, &selection, data.as_mut())).await {
                 Ok(left_out) => {
-                    self.front.metrics.unlisted_keys(files.store(), left_out);
+                    self.count_left_out(files, pending, left_out);
                     data.finish().await?;
                     Ok(done())
                 }
@@ -233,7 +242,7 @@ impl Backend {
     async fn describe(&self, pending: &Pending, files: &Files) -> Result<Reply> {
         self.run(pending.operation, async {
             let entry = pending.abort.unless_requested(files.progress(&pending.path)).await?;
-            let about = About::new(files, pending.path.parent(), &entry.name);
+            let about = About::one(files, &pending.path);
             let path = pending.path.as_str();
             let facts = listing::described(&entry, self.session.facts(), path, &about);
             // The facts stand on a line of their own that begins with a space.
@@ -241,6 +250,23 @@ impl Backend {
             Ok(Reply::of_lines(250, lines))
         })
         .await
+    }
+}
+
+/// A file that has crossed a data connection.
+struct Moved {
+    bytes: u64,
+    /// Where it is, if that is not where the client said.
+    stored_at: Option<VirtualPath>,
+}
+
+impl Moved {
+    fn reply(&self) -> Reply {
+        match &self.stored_at {
+            // In the words of RFC 1123 section 4.1.2.9, which has them for the 150 of a STOU.
+            Some(path) => Reply::new(226, format!("Transfer complete, FILE: {}", path.file_name())),
+            None => done(),
+        }
     }
 }
 

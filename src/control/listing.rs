@@ -1,6 +1,7 @@
 //! Listings: what a LIST, NLST or MLSD means, its three formats, and sending it page by page.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,9 +10,9 @@ use crate::data::DataConnection;
 use crate::digest::{Algorithm, Hasher};
 use crate::encoding::NameEncoding;
 use crate::facts::{Fact, Facts};
-use crate::files::{Error, Files, Result};
+use crate::files::{Error, Files, Listed, Result};
 use crate::path::VirtualPath;
-use crate::storage::{self, Entry, EntryKind, Listed};
+use crate::storage::{self, Entry, EntryKind};
 
 /// The longest directory that STAT shows: its reply is held in memory and sent over the control connection.
 const LONGEST_STATUS: usize = 1000;
@@ -44,22 +45,43 @@ pub(super) struct Selection {
 pub(super) struct About {
     rights_of_file: String,
     rights_of_directory: String,
+    /// Of directories in which something else holds.
+    rights_of_special: BTreeMap<String, String>,
     /// The directory that the entries are in.
     directory: VirtualPath,
 }
 
 impl About {
-    /// Of the entries of `directory`, one of which has this name.
-    pub(super) fn new(files: &Files, directory: VirtualPath, name: &str) -> Self {
+    /// Of the entries of `directory`.
+    pub(super) fn entries(files: &Files, directory: VirtualPath) -> Self {
+        let special = |name: String| {
+            let path = directory.resolve(&name).ok()?;
+            Some((name, files.rights(&path, EntryKind::Directory)))
+        };
         Self {
-            rights_of_file: files.rights(name, EntryKind::File { size: 0 }),
-            rights_of_directory: files.rights(name, EntryKind::Directory),
+            rights_of_file: files.rights_in(&directory, EntryKind::File { size: 0 }),
+            rights_of_directory: files.rights_in(&directory, EntryKind::Directory),
+            rights_of_special: files.special_in(&directory).into_iter().filter_map(special).collect(),
             directory,
         }
     }
 
+    /// Of what is at `path`.
+    pub(super) fn one(files: &Files, path: &VirtualPath) -> Self {
+        Self {
+            rights_of_file: files.rights(path, EntryKind::File { size: 0 }),
+            rights_of_directory: files.rights(path, EntryKind::Directory),
+            rights_of_special: BTreeMap::new(),
+            directory: path.parent(),
+        }
+    }
+
     fn rights(&self, entry: &Entry) -> &str {
-        if entry.is_directory() { &self.rights_of_directory } else { &self.rights_of_file }
+        match self.rights_of_special.get(&entry.name) {
+            Some(rights) if entry.is_directory() => rights,
+            None if entry.is_directory() => &self.rights_of_directory,
+            Some(_) | None => &self.rights_of_file,
+        }
     }
 
     /// Differs between any two paths of a home. Nothing has two paths, but what a link in a local folder leads to.
@@ -79,14 +101,14 @@ const MATCHING: glob::MatchOptions = glob::MatchOptions {
     require_literal_leading_dot: false,
 };
 
-/// What stands at `path`, which the client has called `argument`; none is an empty home. A name with wildcards that
-/// nothing has is a pattern for the names beside it.
+/// What stands at `path`, which the client has called `argument`. A name with wildcards that nothing has is a pattern for the
+/// names beside it.
 pub(super) async fn find(
     files: &Files,
     path: &VirtualPath,
     argument: &str,
     (format, names): (Format, NameEncoding),
-) -> Result<(Option<Listed>, Selection)> {
+) -> Result<(Listed, Selection)> {
     let is_pattern = path.file_name().contains(['*', '?', '[']) && !matches!(format, Format::Facts(_));
     let (listed, pattern) = match files.list(path).await {
         Err(Error::Storage(storage::Error::NotFound | storage::Error::NameNotAllowed(_))) if is_pattern => {
@@ -95,17 +117,17 @@ pub(super) async fn find(
                 return Err(storage::Error::NotFound.into());
             };
             match files.list(&path.parent()).await? {
-                Some(Listed::File(_)) => return Err(storage::Error::NotFound.into()),
-                listed => (listed, Some(pattern)),
+                Listed::File(_) => return Err(storage::Error::NotFound.into()),
+                listed @ Listed::Directory(_) => (listed, Some(pattern)),
             }
         }
         listed => (listed?, None),
     };
-    if matches!((format, &listed), (Format::Facts(_), Some(Listed::File(_)))) {
+    if matches!((format, &listed), (Format::Facts(_), Listed::File(_))) {
         return Err(storage::Error::NotADirectory.into());
     }
-    let names_directory = pattern.is_none() && !matches!(listed, Some(Listed::File(_)));
-    let about = About::new(files, path.clone(), "any");
+    let names_directory = pattern.is_none() && matches!(listed, Listed::Directory(_));
+    let about = About::entries(files, path.clone());
     let prefix = prefix(argument, names_directory);
     Ok((listed, Selection { format, pattern, prefix, about, names }))
 }
@@ -169,12 +191,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Sends `listed` to `data`, a page at a time, and tells how many entries were left out. None is an empty directory.
-pub(super) async fn send(
-    listed: Option<Listed>,
-    what: &Selection,
-    data: &mut dyn DataConnection,
-) -> Result<usize> {
+/// Sends `listed` to `data`, a page at a time, and tells how many entries were left out.
+pub(super) async fn send(listed: Listed, what: &Selection, data: &mut dyn DataConnection) -> Result<usize> {
     let now = Utc::now();
     let mut writer = Writer::new(what.names, &what.about.directory);
     let (mut line, mut out) = (String::new(), Vec::new());
@@ -184,12 +202,11 @@ pub(super) async fn send(
         out.extend_from_slice(&writer.bytes(entry, &line).unwrap_or_default());
     };
     match listed {
-        None => {}
-        Some(Listed::File(entry)) => {
+        Listed::File(entry) => {
             add(&entry, &mut out);
             data.write(&out).await?;
         }
-        Some(Listed::Directory(mut listing)) => {
+        Listed::Directory(mut listing) => {
             while let Some(page) = listing.next_page().await? {
                 out.clear();
                 page.iter().filter(|entry| what.takes(entry)).for_each(|entry| add(entry, &mut out));
@@ -219,11 +236,10 @@ pub(super) async fn status(
         lines.len() <= LONGEST_STATUS
     };
     match files.list(path).await? {
-        None => {}
-        Some(Listed::File(entry)) => {
+        Listed::File(entry) => {
             add(&entry);
         }
-        Some(Listed::Directory(mut listing)) => {
+        Listed::Directory(mut listing) => {
             while let Some(page) = listing.next_page().await? {
                 if !page.iter().all(&mut add) {
                     lines.push("The rest is left out; use LIST".to_owned());
@@ -292,6 +308,7 @@ mod tests {
         let about = About {
             rights_of_file: "adfrw".to_owned(),
             rights_of_directory: "cdeflmp".to_owned(),
+            rights_of_special: BTreeMap::new(),
             directory: VirtualPath::root(),
         };
         let names = NameEncoding::UTF_8;

@@ -1,7 +1,7 @@
 //! From an error to the reply that the client gets (RFC 959 section 5.4) and to what is counted. Exhaustive, so that a
 //! new error is not forgotten here.
 
-use super::files::Error;
+use super::error::Error;
 use crate::data::DataError;
 use crate::metrics::TransferResult;
 use crate::reply::Reply;
@@ -13,6 +13,13 @@ pub(crate) fn failure(operation: Operation, error: &Error) -> Reply {
     let (code, text) = match error {
         Error::Denied(_) => (550, "Permission denied".to_owned()),
         Error::Root => (550, "Not possible with the root directory".to_owned()),
+        Error::Mounted => (operation.name_refused(), "Not possible with a mounted folder".to_owned()),
+        Error::OutsideOfMounts => {
+            (operation.name_refused(), "There are only mounted folders here, nothing else can be".to_owned())
+        }
+        Error::AcrossMounts => (553, "Files cannot be renamed from one mounted folder to another".to_owned()),
+        Error::AcrossRules => (553, "Other rules hold for what is in the directory there".to_owned()),
+        Error::Name(why) => (operation.name_refused(), format!("File name not allowed: {why}")),
         Error::Reserved => (operation.name_refused(), "This name is reserved".to_owned()),
         // What went wrong is ours alone to know; a later try may go better, hence a transient code.
         Error::Internal(_) => (451, "The server failed, try again later".to_owned()),
@@ -75,7 +82,14 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
 pub(crate) fn transfer_result(error: &Error) -> TransferResult {
     use storage::Error as E;
     match error {
-        Error::Denied(_) | Error::Root | Error::Reserved => TransferResult::Rejected,
+        Error::Denied(_)
+        | Error::Root
+        | Error::Mounted
+        | Error::OutsideOfMounts
+        | Error::AcrossMounts
+        | Error::AcrossRules
+        | Error::Name(_)
+        | Error::Reserved => TransferResult::Rejected,
         Error::Internal(_) => TransferResult::ServerError,
         Error::Storage(error) => match error {
             E::NotFound

@@ -1,100 +1,98 @@
-//! The user's home in a store, and the permissions that every operation asks for.
+//! One user's files: what is asked of each operation before the store is, by where its paths lead.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::config::Permission;
-use crate::data::{Content, DataError};
+use super::error::{Error, Result};
+use super::listed::{Listed, Listing, directory};
+use super::tree::{NoFiles, Tree};
+use super::upload::{Naming, PlannedUpload, made_names};
+use crate::config::{NamePattern, Permission};
+use crate::data::Content;
 use crate::path::VirtualPath;
-use crate::storage::{
-    self, Dated, Entry, Existing, Listed, PlannedDownload, PlannedUpload, Store, StorePath, Stores,
-    UploadMode,
-};
+use crate::storage::{self, Dated, Entry, Existing, PlannedDownload, Store, StorePath, Stores, UploadMode};
 use crate::user::User;
-
-/// Why a user cannot have what they ask for.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The user lacks the permission.
-    #[error("permission denied")]
-    Denied(Permission),
-    /// The root cannot be written, renamed or removed.
-    #[error("not possible with the root directory")]
-    Root,
-    /// The name is one of the gateway's own.
-    #[error("name is reserved")]
-    Reserved,
-    /// A fault of ours, such as a panic or a command that reached control other than the edge sent it.
-    #[error("internal error: {0}")]
-    Internal(String),
-    /// The store says no.
-    #[error(transparent)]
-    Storage(#[from] storage::Error),
-}
-
-impl From<DataError> for Error {
-    fn from(error: DataError) -> Self {
-        storage::Error::from(error).into()
-    }
-}
-
-/// The result of an operation on a user's files.
-pub type Result<T> = std::result::Result<T, Error>;
 
 /// One user's files.
 #[derive(Clone, Debug)]
 pub struct Files {
-    user: Arc<User>,
-    store: Arc<Store>,
-    home: StorePath,
+    pub(super) tree: Arc<Tree>,
+}
+
+/// What a new name is to be of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum New {
+    File,
+    Directory,
 }
 
 impl Files {
-    /// The files of `user`, who is at the address `client`; none if the store or the home that the configuration names cannot be had.
-    pub fn of(user: &Arc<User>, client: IpAddr, stores: &Stores) -> Option<Self> {
-        let store = stores.find(&user.profile.store)?;
-        let home = store.root().join(&user.profile.home).ok()?;
-        let store = store.within(&home).owned_by(&user.name).used_from(client);
-        Some(Self { user: Arc::clone(user), store: Arc::new(store), home })
+    /// The files of `user`, who is at the address `client` and logs in now.
+    // Semantics decision: a session keeps the homes that its login has had, also over midnight. Who uploads and then renames
+    // does both in one folder.
+    pub fn of(user: &Arc<User>, client: IpAddr, stores: &Stores) -> std::result::Result<Self, NoFiles> {
+        Ok(Self { tree: Arc::new(Tree::of(user, client, stores, Utc::now())?) })
     }
 
-    /// The store that they are in.
-    pub fn store(&self) -> &str {
-        self.store.name()
+    /// The store that `path` is in; none where there are only mounts.
+    pub fn store(&self, path: &VirtualPath) -> Option<&str> {
+        self.tree.place(path).map(|(place, _)| place.store.name())
     }
 
     /// The name of whose they are.
     pub fn user(&self) -> &str {
-        &self.user.name
+        self.tree.user()
     }
 
     /// The file or directory at `path`.
     pub async fn stat(&self, path: &VirtualPath) -> Result<Entry> {
         self.look(path)?;
-        if path.is_root() {
-            return Ok(root());
+        if self.tree.is_fixed(path) {
+            return Ok(directory(path.file_name()));
         }
-        Ok(self.store.stat(&self.key(path)?).await?)
+        let (store, key) = self.stored(path)?;
+        if self.tree.rules(path).drop_box {
+            return told_of_a_drop_box(store, &key).await;
+        }
+        Ok(store.stat(&key).await?)
     }
 
     /// The same for SIZE and MLST, by which clients learn where to go on: what was kept of this user's own upload goes
     /// before it.
     pub async fn progress(&self, path: &VirtualPath) -> Result<Entry> {
         self.look(path)?;
-        if path.is_root() {
-            return Ok(root());
+        if self.tree.is_fixed(path) {
+            return Ok(directory(path.file_name()));
         }
-        Ok(self.store.progress(&self.key(path)?).await?)
+        let (store, key) = self.stored(path)?;
+        if self.tree.rules(path).drop_box {
+            return match store.kept_progress(&key).await? {
+                Some(kept) => Ok(kept),
+                None => told_of_a_drop_box(store, &key).await,
+            };
+        }
+        Ok(store.progress(&key).await?)
+    }
+
+    /// The same for RNFR.
+    pub async fn stat_to_rename(&self, path: &VirtualPath) -> Result<Entry> {
+        if !self.tree.rules(path).drop_box || self.tree.is_fixed(path) {
+            return self.stat(path).await;
+        }
+        self.allow(path, Permission::Rename)?;
+        self.visible(path)?;
+        let (store, key) = self.stored(path)?;
+        Ok(store.stat(&key).await?)
     }
 
     fn look(&self, path: &VirtualPath) -> Result<()> {
-        // Looking at a file belongs to reading and renaming it as much as to listing.
-        let may_look =
-            [Permission::Read, Permission::Rename].iter().any(|&p| self.user.profile.permissions.contains(p));
-        if !may_look {
-            self.allow(Permission::List)?;
+        // Looking at a file belongs to reading and renaming it as much as to listing. What may be looked at in a drop box is
+        // told there.
+        let may_look = [Permission::Read, Permission::Rename].iter().any(|&p| self.may(path, p));
+        if !may_look && !self.tree.rules(path).drop_box {
+            self.allow(path, Permission::List)?;
         }
         self.visible(path)
     }
@@ -102,15 +100,16 @@ impl Files {
     /// Succeeds if `path` is a directory.
     pub async fn enter(&self, path: &VirtualPath) -> Result<()> {
         // A home exists even before anything was uploaded to it.
-        if path.is_root() {
+        if self.tree.is_fixed(path) {
             return Ok(());
         }
         self.visible(path)?;
-        let key = self.key(path)?;
-        if self.store.is_directory(&key).await? {
+        let (store, key) = self.stored(path)?;
+        if store.is_directory(&key).await? {
             return Ok(());
         }
-        let error = if self.store.exists(&key).await? {
+        let tells = !self.tree.rules(path).drop_box;
+        let error = if tells && store.exists(&key).await? {
             storage::Error::NotADirectory
         } else {
             storage::Error::NotFound
@@ -119,55 +118,100 @@ impl Files {
     }
 
     /// Lists the directory at `path`, or describes the file there.
-    pub async fn list(&self, path: &VirtualPath) -> Result<Option<Listed>> {
-        self.allow(Permission::List)?;
+    pub async fn list(&self, path: &VirtualPath) -> Result<Listed> {
+        self.allow(path, Permission::List)?;
         self.visible(path)?;
-        match self.store.list(&self.key(path)?).await {
-            Ok(listed) => Ok(Some(listed)),
-            // A home exists even before anything was uploaded to it.
-            Err(storage::Error::NotFound) if path.is_root() => Ok(None),
+        let directory = |pages| Ok(Listed::Directory(Listing::new(&self.tree, path, pages)));
+        let is_fixed = self.tree.is_fixed(path);
+        if is_fixed && self.store(path).is_none() {
+            return directory(None);
+        }
+        let (store, key) = self.stored(path)?;
+        match store.list(&key).await {
+            Ok(storage::Listed::Directory(pages)) => directory(Some(pages)),
+            Ok(storage::Listed::File(entry)) if !is_fixed => Ok(Listed::File(entry)),
+            // A home exists even before anything was uploaded to it, and what is above a mount hides a file.
+            Ok(storage::Listed::File(_)) | Err(storage::Error::NotFound) if is_fixed => directory(None),
+            Ok(storage::Listed::File(entry)) => Ok(Listed::File(entry)),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Makes a directory.
     pub async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
-        self.allow(Permission::Mkdir)?;
+        self.allow(path, Permission::Mkdir)?;
         self.writable(path)?;
-        Ok(self.store.make_directory(&self.key(path)?).await?)
+        self.allow_name(path, New::Directory)?;
+        let (store, key) = self.stored(path)?;
+        Ok(store.make_directory(&key).await?)
     }
 
     /// Removes an empty directory.
     pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
-        self.allow(Permission::Rmdir)?;
+        self.allow(path, Permission::Rmdir)?;
+        self.shown(path)?;
         self.writable(path)?;
-        Ok(self.store.remove_directory(&self.key(path)?).await?)
+        let (store, key) = self.stored(path)?;
+        Ok(store.remove_directory(&key).await?)
     }
 
     /// Deletes a file.
     pub async fn delete(&self, path: &VirtualPath) -> Result<()> {
-        self.allow(Permission::Delete)?;
+        self.allow(path, Permission::Delete)?;
         self.visible(path)?;
         self.writable(path)?;
-        Ok(self.store.delete(&self.key(path)?).await?)
+        let (store, key) = self.stored(path)?;
+        Ok(store.delete(&key).await?)
     }
 
-    /// Gives a file another name.
+    /// Gives a file or directory another name.
     pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
-        self.allow(Permission::Rename)?;
+        for path in [from, to] {
+            self.allow(path, Permission::Rename)?;
+        }
+        self.shown(from)?;
         for path in [from, to] {
             self.writable(path)?;
         }
-        let existing = if self.may_overwrite() { Existing::Replace } else { Existing::Refuse };
-        Ok(self.store.rename(&self.key(from)?, &self.key(to)?, existing).await?)
+        let ((store, from_key), (to_store, to_key)) = (self.stored(from)?, self.stored(to)?);
+        if !Arc::ptr_eq(store, to_store) {
+            return Err(Error::AcrossMounts);
+        }
+        // Semantics decision: what is below a directory stays under the rules that it is under. To tell which of it may
+        // move, all of it would have to be looked at.
+        if self.tree.has_rules_below(from) || self.tree.has_rules_below(to) {
+            return Err(Error::AcrossRules);
+        }
+        self.allow_name(to, New::Directory)?;
+        let is_across = !std::ptr::eq(self.tree.rules(from), self.tree.rules(to));
+        // A new name must not make readable what is not.
+        if is_across && self.may(to, Permission::Read) {
+            self.allow(from, Permission::Read)?;
+        }
+        let as_file = self.allow_name(to, New::File);
+        if is_across || as_file.is_err() {
+            if store.exists(&from_key).await? {
+                as_file?;
+            } else if is_across && store.is_directory(&from_key).await? {
+                return Err(Error::AcrossRules);
+            }
+        }
+        let existing = if self.may_overwrite(to) { Existing::Replace } else { Existing::Refuse };
+        Ok(store.rename(&from_key, &to_key, existing).await?)
     }
 
     /// Gives the file at `path` this time, if its store keeps times that are not its own. It belongs to uploading: clients set
     /// the time of what they have just sent.
     pub async fn set_modified(&self, path: &VirtualPath, time: DateTime<Utc>) -> Result<Dated> {
-        self.allow(Permission::Write)?;
+        self.allow(path, Permission::Write)?;
+        self.shown(path)?;
         self.writable(path)?;
-        Ok(self.store.set_modified(&self.key(path)?, time).await?)
+        // Semantics decision: a drop box does not tell whether the file is there, and whose it is is not known.
+        if self.tree.rules(path).drop_box {
+            return Ok(Dated::ByUpload);
+        }
+        let (store, key) = self.stored(path)?;
+        Ok(store.set_modified(&key, time).await?)
     }
 
     /// Checks that an upload of this kind and content to `path` is allowed and possible.
@@ -177,101 +221,151 @@ impl Files {
         mode: UploadMode,
         content: Content,
     ) -> Result<PlannedUpload> {
-        self.allow(if mode == UploadMode::Append { Permission::Append } else { Permission::Write })?;
+        let rules = self.tree.rules(path);
+        let is_append = mode == UploadMode::Append;
+        // An APPE that goes on with an upload adds to no file that is there.
+        let may_go_on = is_append && rules.drop_box && !self.may(path, Permission::Append);
+        self.allow(path, if is_append && !may_go_on { Permission::Append } else { Permission::Write })?;
         self.writable(path)?;
+        self.allow_name(path, New::File)?;
+        let (store, key) = self.stored(path)?;
         let mode = match mode {
-            UploadMode::Replace if !self.may_overwrite() => UploadMode::Create,
+            UploadMode::Append if may_go_on => match store.kept_progress(&key).await? {
+                Some(kept) => UploadMode::Continue(kept.size()),
+                None => return Err(Error::Denied(Permission::Append)),
+            },
+            UploadMode::Replace if rules.unique_names || !self.may_overwrite(path) => UploadMode::Create,
             // Going on with what was kept of an upload changes no file that is there.
-            UploadMode::From(offset)
-                if !self.may_overwrite() && self.store.keeps(&self.key(path)?).await? =>
-            {
+            UploadMode::From(offset) if !self.may_overwrite(path) && store.keeps(&key).await? => {
                 UploadMode::Continue(offset)
             }
             // Taking up an upload again changes a file that is there.
             UploadMode::From(_) => {
-                self.allow(Permission::Overwrite)?;
-                if !self.store.allows_overwrite() {
+                self.allow(path, Permission::Overwrite)?;
+                if !store.allows_overwrite() {
                     return Err(storage::Error::AlreadyExists.into());
                 }
                 mode
             }
             UploadMode::Replace | UploadMode::Create | UploadMode::Append | UploadMode::Continue(_) => mode,
         };
-        let path = self.key(path)?;
-        Ok(match content {
-            Content::AsSent => self.store.plan_upload(&path, mode).await?,
-            Content::Converted => self.store.plan_converted_upload(&path, mode).await?,
-        })
+        let is_unique = rules.unique_names && mode == UploadMode::Create;
+        match plan(store, &key, mode, content).await {
+            Err(storage::Error::AlreadyExists) if is_unique => {
+                Box::pin(self.plan_beside(path, content)).await
+            }
+            planned => {
+                let naming = if is_unique { Naming::Unique } else { Naming::Given };
+                Ok(PlannedUpload { upload: planned?, naming })
+            }
+        }
+    }
+
+    /// The upload to `path`, which is taken, under a name of its own.
+    async fn plan_beside(&self, path: &VirtualPath, content: Content) -> Result<PlannedUpload> {
+        for name in made_names(path.file_name()) {
+            let made = path.parent().resolve(&name);
+            let made = made.map_err(|_| storage::Error::NameNotAllowed("holds a control character"))?;
+            let (store, key) = self.stored(&made)?;
+            match plan(store, &key, UploadMode::Create, content).await {
+                Err(storage::Error::AlreadyExists) => {}
+                planned => return Ok(PlannedUpload { upload: planned?, naming: Naming::Made(made) }),
+            }
+        }
+        Err(storage::Error::AlreadyExists.into())
     }
 
     /// Opens the file at `path` from byte `offset` on.
     pub async fn plan_download(&self, path: &VirtualPath, offset: u64) -> Result<PlannedDownload> {
-        self.allow(Permission::Read)?;
+        self.allow(path, Permission::Read)?;
         self.visible(path)?;
-        if path.is_root() {
+        if self.tree.is_fixed(path) {
             return Err(storage::Error::IsADirectory.into());
         }
-        Ok(self.store.plan_download(&self.key(path)?, offset).await?)
+        let (store, key) = self.stored(path)?;
+        Ok(store.plan_download(&key, offset).await?)
     }
 
-    /// What the user may do with a file or directory (RFC 3659 section 7.5.5), whatever the store thinks of it. The root is the
-    /// one without a name.
-    pub fn rights(&self, name: &str, kind: storage::EntryKind) -> String {
-        let may = |permission| self.user.profile.permissions.contains(permission);
-        let rights = match kind {
-            storage::EntryKind::File { .. } => vec![
-                ('a', may(Permission::Append)),
-                ('d', may(Permission::Delete)),
-                ('f', may(Permission::Rename)),
-                ('r', may(Permission::Read)),
-                ('w', may(Permission::Write) && self.may_overwrite()),
-            ],
-            storage::EntryKind::Directory => vec![
-                ('c', may(Permission::Write)),
-                ('d', may(Permission::Rmdir) && !name.is_empty()),
-                ('e', true),
-                ('f', may(Permission::Rename) && !name.is_empty()),
-                ('l', may(Permission::List)),
-                ('m', may(Permission::Mkdir)),
-                ('p', may(Permission::Delete)),
-            ],
-        };
-        rights.into_iter().filter_map(|(letter, has)| has.then_some(letter)).collect()
+    pub(super) fn may(&self, path: &VirtualPath, permission: Permission) -> bool {
+        self.tree.rules(path).permissions.contains(permission)
     }
 
-    fn allow(&self, permission: Permission) -> Result<()> {
-        if self.user.profile.permissions.contains(permission) {
-            Ok(())
-        } else {
-            Err(Error::Denied(permission))
-        }
+    fn allow(&self, path: &VirtualPath, permission: Permission) -> Result<()> {
+        if self.may(path, permission) { Ok(()) } else { Err(Error::Denied(permission)) }
     }
 
-    fn may_overwrite(&self) -> bool {
-        self.store.allows_overwrite() && self.user.profile.permissions.contains(Permission::Overwrite)
+    pub(super) fn may_overwrite(&self, path: &VirtualPath) -> bool {
+        let allows = self.tree.place(path).is_some_and(|(place, _)| place.store.allows_overwrite());
+        allows && self.may(path, Permission::Overwrite)
     }
 
-    /// What the gateway keeps for itself is not there, whatever is asked of it.
+    /// What the gateway keeps for itself, and what is hidden, is not there, whatever is asked of it.
     fn visible(&self, path: &VirtualPath) -> Result<()> {
-        if self.is_reserved(path) { Err(storage::Error::NotFound.into()) } else { Ok(()) }
+        if self.tree.is_reserved(path) {
+            return Err(storage::Error::NotFound.into());
+        }
+        self.shown(path)
+    }
+
+    fn shown(&self, path: &VirtualPath) -> Result<()> {
+        if self.tree.hidden_by(path).is_some() { Err(storage::Error::NotFound.into()) } else { Ok(()) }
     }
 
     fn writable(&self, path: &VirtualPath) -> Result<()> {
         if path.is_root() {
             return Err(Error::Root);
         }
-        if self.is_reserved(path) { Err(Error::Reserved) } else { Ok(()) }
+        if self.tree.is_fixed(path) {
+            return Err(Error::Mounted);
+        }
+        if self.store(path).is_none() {
+            return Err(Error::OutsideOfMounts);
+        }
+        if self.tree.is_reserved(path) { Err(Error::Reserved) } else { Ok(()) }
     }
 
-    fn is_reserved(&self, path: &VirtualPath) -> bool {
-        path.segments().any(|segment| self.store.reserves(segment))
+    /// Whether the user's rules let something new have the name `path`.
+    // Semantics decision: what is hidden cannot be written either, or its writer could neither find it nor rename it.
+    fn allow_name(&self, path: &VirtualPath, new: New) -> Result<()> {
+        let refused =
+            |pattern: &NamePattern, key| Error::Name(format!("it matches `{}` of {key}", pattern.as_str()));
+        if let Some(pattern) = self.tree.denied_by(path) {
+            return Err(refused(pattern, "deny_names"));
+        }
+        if let Some(pattern) = self.tree.hidden_by(path) {
+            return Err(refused(pattern, "hide"));
+        }
+        if new == New::File && !self.tree.allows_name(path) {
+            return Err(Error::Name("it matches nothing of allow_names".to_owned()));
+        }
+        Ok(())
     }
 
-    fn key(&self, path: &VirtualPath) -> Result<StorePath> {
-        Ok(self.home.join(path.relative())?)
+    /// The store that holds `path`, and its key there.
+    fn stored(&self, path: &VirtualPath) -> Result<(&Arc<Store>, StorePath)> {
+        let (place, at) = self.tree.place(path).ok_or(storage::Error::NotFound)?;
+        Ok((&place.store, place.key(&path.relative()[at..])?))
     }
 }
 
-fn root() -> Entry {
-    Entry { name: String::new(), kind: storage::EntryKind::Directory, modified: None }
+/// What may be told of `path` in a drop box: directories can be entered, so they are no secret. Files that are there and
+/// files that are not have one reply.
+async fn told_of_a_drop_box(store: &Store, key: &StorePath) -> Result<Entry> {
+    if store.is_directory(key).await? {
+        Ok(directory(key.file_name()))
+    } else {
+        Err(Error::Denied(Permission::List))
+    }
+}
+
+async fn plan(
+    store: &Arc<Store>,
+    key: &StorePath,
+    mode: UploadMode,
+    content: Content,
+) -> storage::Result<storage::PlannedUpload> {
+    match content {
+        Content::AsSent => store.plan_upload(key, mode).await,
+        Content::Converted => store.plan_converted_upload(key, mode).await,
+    }
 }

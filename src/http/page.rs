@@ -260,7 +260,7 @@ fn ended(transfer: &EndedTransfer) -> Row {
         cell("Result", good, transfer.result.replace('_', " ")),
         cell("Size", "number", bytes(transfer.bytes)),
         cell("Took", "number", rough(transfer.seconds)),
-        name("Store", Some(&transfer.store)),
+        name("Store", transfer.store.as_deref()),
     ]);
     Row { id: None, cells }
 }

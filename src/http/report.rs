@@ -83,7 +83,7 @@ pub(crate) struct EndedTransfer {
     pub user: Option<String>,
     pub address: Option<String>,
     pub path: Option<String>,
-    pub store: String,
+    pub store: Option<String>,
     pub direction: String,
     pub result: String,
     pub bytes: u64,

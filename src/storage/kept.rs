@@ -202,14 +202,19 @@ impl Store {
     /// Semantics decision: what was kept goes before a complete file of that name, since clients ask for the size to
     /// know where to go on.
     pub async fn progress(&self, path: &StorePath) -> Result<Entry> {
-        match self.kept(path).await? {
-            Some(kept) => Ok(Entry {
-                name: path.file_name().to_owned(),
-                kind: EntryKind::File { size: kept.len() },
-                modified: DateTime::from_timestamp(kept.at, 0),
-            }),
+        match self.kept_progress(path).await? {
+            Some(kept) => Ok(kept),
             None => self.stat(path).await,
         }
+    }
+
+    /// What was kept of an upload of this owner to `path`, as its uploader sees it, if there is any.
+    pub async fn kept_progress(&self, path: &StorePath) -> Result<Option<Entry>> {
+        Ok(self.kept(path).await?.map(|kept| Entry {
+            name: path.file_name().to_owned(),
+            kind: EntryKind::File { size: kept.len() },
+            modified: DateTime::from_timestamp(kept.at, 0),
+        }))
     }
 
     /// Takes `kept` up, so that nobody else has it. Fails with `Busy` if somebody else does, or has written it since it was

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bucketport::config::{Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserSource};
+use bucketport::config::{
+    Home, Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserSource, View,
+};
 use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
@@ -338,9 +340,7 @@ impl Fixture {
         let user = User {
             name: "acme".to_owned(),
             profile: Profile {
-                store: NAME.to_owned(),
-                home: self.home.clone(),
-                permissions,
+                view: View::of(NAME, Home::try_from(self.home.clone()).expect("a folder"), permissions),
                 allow_from: Vec::new(),
                 on_control_lost: None,
             },

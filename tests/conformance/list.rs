@@ -1,5 +1,6 @@
 //! Listings: every entry once, page by page, and nothing that is not the user's.
 
+use bucketport::files;
 use bucketport::path::VirtualPath;
 use bucketport::storage::{EntryKind, Listed};
 use bytes::Bytes;
@@ -13,17 +14,16 @@ const MANY: usize = 2500;
 const AT_ONCE: usize = 32;
 
 pub(crate) async fn empty_root(fixture: &Fixture) {
-    let files = fixture.files();
-    assert!(files.stat(&VirtualPath::root()).await.expect("a home is always there").is_directory());
-    files.enter(&VirtualPath::root()).await.expect("a home is always there");
-    match files.list(&VirtualPath::root()).await.expect("a home is always there") {
-        None => {}
-        Some(Listed::Directory(mut listing)) => {
+    let home = fixture.files();
+    assert!(home.stat(&VirtualPath::root()).await.expect("a home is always there").is_directory());
+    home.enter(&VirtualPath::root()).await.expect("a home is always there");
+    match home.list(&VirtualPath::root()).await.expect("a home is always there") {
+        files::Listed::Directory(mut listing) => {
             while let Some(page) = listing.next_page().await.expect("a page") {
                 assert_eq!(page, []);
             }
         }
-        Some(Listed::File(entry)) => panic!("{entry:?}"),
+        files::Listed::File(entry) => panic!("{entry:?}"),
     }
     fixture.store().probe().await.expect("it answers");
 }

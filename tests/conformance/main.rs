@@ -45,6 +45,7 @@ mod resume_anyway;
 mod streamed;
 mod times;
 mod upload;
+mod view;
 
 /// Makes a test of every case for every store.
 macro_rules! suite {

@@ -85,7 +85,9 @@ impl Client {
             };
             if self.session.is_outdated() {
                 tracing::info!("the session ends because its user was removed or changed");
-                return self.send(&Reply::new(421, "Your account was changed or removed, log in again")).await;
+                return self
+                    .send(&Reply::new(421, "Your account was changed or removed, log in again"))
+                    .await;
             }
             let begun = Instant::now();
             let parsed = Command::parse(&line, self.session.names());

@@ -1,0 +1,91 @@
+//! An upload that was planned, and the name that it gets where its own is taken and nothing may be replaced.
+
+use futures::FutureExt;
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::error::Result;
+use crate::data::{Abort, DataConnection};
+use crate::path::VirtualPath;
+use crate::storage;
+
+/// How many numbers are tried. A device that gives every file one name would cost a request for each that is there.
+const NUMBERS: usize = 9;
+
+/// An upload whose conditions held when it was planned.
+#[derive(Debug)]
+pub struct PlannedUpload {
+    pub(super) upload: storage::PlannedUpload,
+    pub(super) naming: Naming,
+}
+
+/// Where its name comes from.
+#[derive(Debug)]
+pub(super) enum Naming {
+    /// The client gave it.
+    Given,
+    /// The client gave it, and it is to be nobody else's.
+    Unique,
+    /// It was made.
+    Made(VirtualPath),
+}
+
+impl PlannedUpload {
+    /// Where it goes, if that is not where the client said.
+    pub fn made_path(&self) -> Option<&VirtualPath> {
+        match &self.naming {
+            Naming::Made(path) => Some(path),
+            Naming::Given | Naming::Unique => None,
+        }
+    }
+
+    /// Takes everything from `data` and makes the file appear, or leaves nothing but what is kept for its uploader. Returns
+    /// the bytes taken.
+    // Not an `async fn`, which would hold what it begins with beside the future that it makes of it.
+    pub fn run(
+        self,
+        data: Box<dyn DataConnection>,
+        abort: &Abort,
+    ) -> impl Future<Output = Result<u64>> + Send {
+        let Self { upload, naming } = self;
+        upload.run(data, abort).map(move |done| match (done, naming) {
+            // Somebody else has taken the name meanwhile: the next try gets another one.
+            (Err(storage::Error::AlreadyExists), Naming::Unique | Naming::Made(_)) => {
+                Err(storage::Error::Changed.into())
+            }
+            (done, _) => Ok(done?),
+        })
+    }
+}
+
+/// Names to try one after another where `name` is taken: `x.1.csv` for `x.csv`, and after some that are taken as well one
+/// that nobody has.
+pub(super) fn made_names(name: &str) -> impl Iterator<Item = String> {
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
+        _ => (name, String::new()),
+    };
+    let numbers = (1..=NUMBERS).map(|number| number.to_string());
+    let random = std::iter::once_with(|| Alphanumeric.sample_string(&mut rand::rng(), 12));
+    numbers.chain(random).map(move |middle| format!("{stem}.{middle}{extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_names_keep_the_extension() {
+        for (name, expected) in [
+            ("a.csv", "a.1.csv"),
+            ("a", "a.1"),
+            (".profile", ".profile.1"),
+            ("a.tar.gz", "a.tar.1.gz"),
+            ("a.", "a.1."),
+        ] {
+            assert_eq!(made_names(name).next().as_deref(), Some(expected));
+        }
+        let names: Vec<String> = made_names("x.csv").collect();
+        assert_eq!((names.len(), names[8].as_str()), (10, "x.9.csv"));
+        assert_eq!(names[9].len(), "x.123456789012.csv".len());
+    }
+}
