@@ -15,6 +15,7 @@ use crate::config::{ClusterConfig, Config, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
 use crate::http::{self, Cluster, Health, Observer, Order};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::net;
 use crate::reload::Reloader;
@@ -170,7 +171,8 @@ impl App {
             shutdown.spawn(edge::linger(shutdown.clone(), config.ftp.drain_timeout));
         }
         let drain_timeout = config.ftp.drain_timeout;
-        let front = Front::new(auth, stores, Arc::clone(&metrics), shutdown.clone())
+        let limits = Limits::new(config.limits, Arc::clone(&metrics));
+        let front = Front::new(auth, limits, stores, Arc::clone(&metrics), shutdown.clone())
             .context("cannot use loopback")?;
         let recent = Arc::clone(&front.recent);
         let observer = Observer::new(metrics, health, sessions.clone(), recent, shutdown.clone(), facts);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::Exceeded;
+
 /// Opens data connections. The edge implements it; control's backend calls it when the transfer can really begin.
 #[async_trait]
 pub trait OpenData: Send + Sync + std::fmt::Debug {
@@ -61,6 +63,9 @@ pub enum DataError {
     /// The control connection went away before the transfer was complete.
     #[error("control connection lost")]
     ControlLost,
+    /// A limit of the user does not allow the file, or its next byte.
+    #[error(transparent)]
+    Exceeded(#[from] Exceeded),
     /// The transfer was told to give up.
     #[error("transfer aborted")]
     Aborted,

@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod shutdown;
 mod workers;
 
+pub mod limits;
+
 pub mod data;
 mod digest;
 mod facts;

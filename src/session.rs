@@ -14,6 +14,7 @@ use crate::data::{Abort, OpenData};
 use crate::digest::Algorithm;
 use crate::encoding::NameEncoding;
 use crate::facts::Facts;
+use crate::limits::Admission;
 use crate::metrics::Counted;
 use crate::net::Ends;
 use crate::path::VirtualPath;
@@ -56,6 +57,8 @@ struct State {
     is_outdated: bool,
     /// The session's place among those of the user, for whoever counts them.
     counted: Option<Counted>,
+    /// The session's place under the limits.
+    admission: Option<Arc<Admission>>,
     facts: Facts,
     names: NameEncoding,
     pending: Option<Pending>,
@@ -106,12 +109,23 @@ impl Session {
         self.state().user.clone()
     }
 
-    /// Makes the session `user`'s, who is `counted` until it ends.
-    pub(crate) fn log_in(&self, user: Arc<User>, counted: Counted) {
+    /// The session's place under the limits, once somebody is logged in.
+    pub(crate) fn admission(&self) -> Option<Arc<Admission>> {
+        self.state().admission.clone()
+    }
+
+    /// Makes the session `user`'s, who is `counted` until it ends and has this place under the limits.
+    pub(crate) fn log_in(&self, user: Arc<User>, counted: Counted, admission: Arc<Admission>) {
         self.span.record("user", user.name.as_str());
         let mut state = self.state();
         state.user = Some(user);
         state.counted = Some(counted);
+        state.admission = Some(admission);
+    }
+
+    /// The client goes: others of the user may have its place. Otherwise who logs in again at once could find it still taken.
+    pub(crate) fn leave(&self) {
+        self.state().admission = None;
     }
 
     /// The user was removed or changed: what runs is finished, the next command is not begun.
@@ -129,6 +143,7 @@ impl Session {
         let mut state = self.state();
         state.user = None;
         state.counted = None;
+        state.admission = None;
     }
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).
@@ -405,6 +420,8 @@ pub(crate) struct Transfer {
     pub offset: u64,
     /// The argument as the client gave it, which NLST's names begin with.
     pub argument: String,
+    /// From ALLO (RFC 959 section 4.1.3): how many bytes are to come.
+    pub announced: Option<u64>,
     /// Opens the client's data connection, once.
     pub opener: Box<dyn OpenData>,
 }

@@ -34,7 +34,7 @@ impl fmt::Display for User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Home, Permissions, View};
+    use crate::config::{Home, Permissions, UserLimits, View};
 
     fn user(allow_from: &[&str]) -> User {
         User {
@@ -43,6 +43,7 @@ mod tests {
                 view: View::of("landing", Home::default(), Permissions::all()),
                 allow_from: allow_from.iter().map(|network| network.parse().expect("a network")).collect(),
                 on_control_lost: None,
+                limits: UserLimits::default(),
             },
             source: UserSource::Inline,
         }

@@ -77,6 +77,7 @@ pub(super) fn load_in(
         stores: config.stores.keys().cloned().collect(),
         tls: config.ftp.tls.clone(),
         elsewhere: config.auth.elsewhere.clone(),
+        limits: config.limits.clone(),
         watched,
     };
     Ok(Loaded { config, origin, reload })

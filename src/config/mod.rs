@@ -14,8 +14,10 @@ mod error;
 mod file;
 mod ftp;
 mod home;
+mod hours;
 mod htpasswd;
 mod http;
+mod limits;
 mod load;
 mod log;
 mod passive;
@@ -53,8 +55,10 @@ pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use home::{Home, NoFolder};
+pub use hours::Hours;
 pub use htpasswd::Htpasswd;
 pub use http::{HttpConfig, OTHER_USERS, read_admin_token};
+pub use limits::{Limit, LimitsConfig, TrafficLimits, UserLimits};
 pub use load::{Loaded, Origin, load};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
@@ -95,6 +99,8 @@ pub struct Config {
     pub traces: Option<TracesConfig>,
     /// `[transfer]`.
     pub transfer: TransferConfig,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
     /// `[stores.NAME]` by name; at least one.
     pub stores: BTreeMap<String, StoreConfig>,
     /// `[auth]`.
@@ -130,13 +136,17 @@ impl Config {
         let log = LogConfig::read(root.section("log"));
         let traces = TracesConfig::read(root.section("traces"));
         let transfer = TransferConfig::read(root.section("transfer"));
+        let limits = LimitsConfig::read(root.section("limits"));
         let stores = Stores::read(root.section("stores"));
         let client_ca = ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         let offered = Offered { stores: &stores.names, client_ca };
         let auth = AuthConfig::read(root.section("auth"), offered);
         let users = sources::read(root.sections("users"), &auth, offered, report);
+        if ftp.tls.is_none() {
+            limits.without_tls(&users, report);
+        }
         root.finish();
-        Self { ftp, cluster, http, log, traces, transfer, stores: stores.read, auth, users }
+        Self { ftp, cluster, http, log, traces, transfer, limits, stores: stores.read, auth, users }
     }
 
     /// What is valid but deserves a second look, one line each, without secrets.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 
 use super::ftp::OnControlLost;
+use super::limits::UserLimits;
 use super::section::Section;
 use super::value::Network;
 use super::view::View;
@@ -18,6 +19,8 @@ pub struct Profile {
     pub allow_from: Vec<IpNet>,
     /// Instead of `ftp.on_control_lost`.
     pub on_control_lost: Option<OnControlLost>,
+    /// How much of the gateway the user may have, where that differs from what holds for each.
+    pub limits: UserLimits,
 }
 
 impl Profile {
@@ -26,10 +29,12 @@ impl Profile {
         let view = View::read(section, stores);
         let allow_from = section.field("allow_from", Vec::<Network>::new());
         let on_control_lost = section.optional("on_control_lost");
+        let limits = UserLimits::read(section.section("limits"));
         Some(Self {
             view: view?,
             allow_from: allow_from.into_iter().map(|network| network.0).collect(),
             on_control_lost,
+            limits,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
 use super::source::Source;
 use super::watched::Watched;
-use super::{ClientCa, Config, Elsewhere, TlsConfig, UserConfig};
+use super::{ClientCa, Config, Elsewhere, LimitsConfig, TlsConfig, UserConfig};
 
 /// Reads the users again, from the same file and the same environment as at the start.
 pub struct Reload {
@@ -18,6 +18,8 @@ pub struct Reload {
     pub(super) tls: Option<TlsConfig>,
     /// What is in force.
     pub(super) elsewhere: Option<Elsewhere>,
+    /// What is in force.
+    pub(super) limits: LimitsConfig,
     pub(super) watched: Watched,
 }
 
@@ -57,7 +59,7 @@ impl Reload {
     }
 
     fn reread(&self, config: Config) -> Result<Reread, ConfigErrors> {
-        let Config { users, ftp, auth, .. } = config;
+        let Config { users, ftp, auth, limits, .. } = config;
         let errors: Vec<ConfigError> =
             users.iter().filter_map(|user| self.missing(user, ftp.tls.as_ref())).collect();
         if !errors.is_empty() {
@@ -66,6 +68,7 @@ impl Reload {
         let changed = [
             (ftp.tls != self.tls, "[ftp.tls]"),
             (auth.elsewhere != self.elsewhere, "[auth.http] or [auth.ldap]"),
+            (limits != self.limits, "[limits]"),
         ];
         let changed = changed.into_iter().filter(|(is_changed, _)| *is_changed);
         let warnings = changed.map(|(_, section)| format!("{section} has changed, which needs a restart"));

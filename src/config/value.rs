@@ -47,6 +47,11 @@ pub(super) fn short_timeout(section: &mut Section<'_>, key: &'static str, defaul
     given
 }
 
+/// The same for what has no default.
+pub(super) fn optional_timeout(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {
+    section.has(key).then(|| timeout(section, key, Duration::MAX))
+}
+
 /// Reads a length of time that may be zero.
 pub(super) fn span(section: &mut Section<'_>, key: &'static str, default: Duration) -> Duration {
     section.field(key, Span(default)).0

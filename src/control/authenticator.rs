@@ -13,6 +13,7 @@ use unftp_core::auth::{
 
 use crate::auth::{Auth, Caller, LoginError};
 use crate::config::UserSource;
+use crate::limits::{Admission, Applicant, Limits, Refusal};
 use crate::metrics::{LoginResult, Metrics};
 use crate::recent::{FailedLogin, Recent};
 use crate::reply::Reply;
@@ -35,6 +36,7 @@ impl fmt::Display for SessionUser {
 #[derive(Debug)]
 pub(super) struct SessionAuthenticator {
     pub(super) auth: Arc<Auth>,
+    pub(super) limits: Limits,
     pub(super) session: Arc<Session>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) recent: Arc<Recent>,
@@ -55,10 +57,11 @@ impl Authenticator for SessionAuthenticator {
         let login = self.auth.login(name, password, caller);
         match login.instrument(self.session.span.clone()).await {
             Ok(user) => {
+                let admission = self.admit(&user)?;
                 let is_anonymous = user.source == UserSource::Anonymous;
                 self.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
                 let counted = self.metrics.logged_in(&user.name);
-                self.session.log_in(Arc::clone(&user), counted);
+                self.session.log_in(Arc::clone(&user), counted, admission);
                 // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
                 if self.auth.is_outdated(&user) {
                     self.session.outdate();
@@ -96,6 +99,33 @@ impl Authenticator for SessionAuthenticator {
                 self.session.answer(Reply::new(code, text));
                 Err(AuthenticationError::BadPassword)
             }
+        }
+    }
+}
+
+impl SessionAuthenticator {
+    /// A place for `user`, who has shown to be this one: only they learn of their limits.
+    fn admit(&self, user: &User) -> Result<Arc<Admission>, AuthenticationError> {
+        let applicant =
+            Applicant { address: self.session.peer.ip(), encrypted: self.session.tls_version().is_some() };
+        self.limits.admit(&user.name, &user.profile.limits, applicant).map_err(|refusal| {
+            self.metrics.login(LoginResult::Limited);
+            let _in_session = self.session.span.enter();
+            tracing::info!(name = user.name, result = %refusal, "login refused");
+            self.session.answer(refused(&refusal));
+            AuthenticationError::BadPassword
+        })
+    }
+}
+
+/// The reply to a login that a limit does not allow.
+fn refused(refusal: &Refusal) -> Reply {
+    match refusal {
+        Refusal::TlsRequired => Reply::new(530, format!("{refusal}: send AUTH TLS first")),
+        Refusal::Hours(_) => Reply::new(530, format!("Not now: {refusal}")),
+        // Transient, so that devices try again.
+        Refusal::Sessions { .. } | Refusal::SessionsPerAddress(_) => {
+            Reply::new(421, format!("Too many sessions: {refusal}"))
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pair::Pairs;
 use crate::auth::Auth;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::shutdown::Shutdown;
@@ -15,6 +16,8 @@ use crate::storage::Stores;
 pub(crate) struct Front {
     /// Who may log in.
     pub auth: Arc<Auth>,
+    /// How much they may have of the gateway.
+    pub limits: Limits,
     /// Where files live.
     pub stores: Stores,
     /// Where events are counted.
@@ -30,11 +33,12 @@ impl Front {
     /// Fails if this machine has no loopback interface to spare a port on.
     pub(crate) fn new(
         auth: Arc<Auth>,
+        limits: Limits,
         stores: Stores,
         metrics: Arc<Metrics>,
         shutdown: Shutdown,
     ) -> io::Result<Self> {
         let (recent, pairs) = (Arc::default(), Arc::new(Pairs::new()?));
-        Ok(Self { auth, stores, metrics, recent, shutdown, pairs })
+        Ok(Self { auth, limits, stores, metrics, recent, shutdown, pairs })
     }
 }

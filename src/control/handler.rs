@@ -2,6 +2,7 @@
 //! handler runs without libunftp's session lock, and needs none of libunftp's data connections: it takes the client's
 //! own from the session.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -14,10 +15,12 @@ use unftp_core::storage::{ErrorKind, Result};
 use super::authenticator::SessionUser;
 use super::command::{self, Backend, fenced};
 use super::digest;
+use super::limited::Limited;
 use super::listing::{self, About, Format};
 use super::metered::Metered;
-use crate::data::{Abort, Content};
+use crate::data::{Abort, Content, DataError};
 use crate::files::{self, Files, transfer_result};
+use crate::limits::Admission;
 use crate::metrics::{ByteCount, Direction, TransferResult};
 use crate::path::VirtualPath;
 use crate::recent::EndedTransfer;
@@ -110,18 +113,38 @@ impl Backend {
         mode: UploadMode,
     ) -> Result<Reply> {
         let direction = if mode == UploadMode::Append { Direction::Append } else { Direction::Upload };
+        let admission = self.admission()?;
         self.move_file(pending, files, direction, async |abort: &Abort| {
-            let planning = files.plan_upload(&pending.path, mode, transfer.opener.content());
-            let plan = abort.unless_requested(planning).await?;
+            let content = transfer.opener.content();
+            // What is sent with other line ends may be larger than the file.
+            let announced = transfer.announced.filter(|_| content == Content::AsSent);
+            let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
+            let plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
+            allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
             let stored_at = plan.made_path().cloned();
             let bytes = self.counted_bytes(pending, files, direction);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
-            Ok(Moved { bytes: plan.run(data, abort).await?, stored_at })
+            let data = Limited::upload(data, admission.upload_pace(), &allowance);
+            let moved = plan.run(data, abort).await;
+            match moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok) {
+                TransferResult::Ok => allowance.keep_file(),
+                TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => {
+                    allowance.keep_bytes();
+                }
+                TransferResult::Rejected | TransferResult::StoreError | TransferResult::ServerError => {}
+            }
+            Ok(Moved { bytes: moved?, stored_at })
         })
         .await
     }
 
+    /// The session's place under the limits, which it has since its login.
+    fn admission(&self) -> Result<Arc<Admission>> {
+        self.session.admission().ok_or_else(|| ErrorKind::LocalError.into())
+    }
+
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
+        let admission = self.admission()?;
         self.move_file(pending, files, Direction::Download, async |abort: &Abort| {
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
             if transfer.opener.content() == Content::AsSent {
@@ -129,6 +152,7 @@ impl Backend {
             }
             let bytes = self.counted_bytes(pending, files, Direction::Download);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
+            let data = Limited::download(data, admission.download_pace());
             Ok(Moved { bytes: plan.run(data, abort).await?, stored_at: None })
         })
         .await

@@ -10,6 +10,7 @@ mod command;
 mod digest;
 mod front;
 mod handler;
+mod limited;
 mod listing;
 mod metered;
 mod pair;
@@ -106,6 +107,7 @@ mod tests {
     use crate::auth::Auth;
     use crate::config::{Config, Environment};
     use crate::data::{Content, DataConnection, DataError, OpenData};
+    use crate::limits::Limits;
     use crate::metrics::Metrics;
     use crate::net::Ends;
     use crate::path::VirtualPath;
@@ -136,7 +138,9 @@ mod tests {
         let budget = Budget::new(1 << 20, Arc::clone(&metrics));
         let stores = Stores::build(&config.stores, &config.transfer, &budget, &metrics, &shutdown);
         let auth = Arc::new(Auth::new(&config.users));
-        let front = Front::new(auth, stores.expect("a memory store"), metrics, shutdown).expect("loopback");
+        let limits = Limits::new(config.limits, Arc::clone(&metrics));
+        let front = Front::new(auth, limits, stores.expect("a memory store"), metrics, shutdown);
+        let front = front.expect("loopback");
         let address = SocketAddr::from(([127, 0, 0, 1], 21));
         let session = Arc::new(Session::new(1, Ends::direct(address, address)));
         let mut control = Control::start(&front, &session).await.expect("a front end");
@@ -154,7 +158,8 @@ mod tests {
         let (mut control, _session) = logged_in().await;
         for _ in 0..3 {
             let mut stor = pending(Operation::Stor, "x");
-            stor.transfer = Some(Transfer { offset: 0, argument: "x".into(), opener: Box::new(Faulty) });
+            let (argument, opener) = ("x".into(), Box::new(Faulty));
+            stor.transfer = Some(Transfer { offset: 0, argument, announced: None, opener });
             assert_eq!(control.perform(stor).await.expect("a reply").code, 451);
             let made = control.perform(pending(Operation::Mkd, "made")).await.expect("a reply");
             assert!(matches!(made.code, 257 | 550), "{made:?}");

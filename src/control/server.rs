@@ -22,6 +22,7 @@ pub(super) fn serve(
 ) -> impl Future<Output = ()> + Send + use<> {
     let login = Arc::new(SessionAuthenticator {
         auth: Arc::clone(&front.auth),
+        limits: front.limits.clone(),
         session: Arc::clone(session),
         metrics: Arc::clone(&front.metrics),
         recent: Arc::clone(&front.recent),

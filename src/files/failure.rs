@@ -3,6 +3,7 @@
 
 use super::error::Error;
 use crate::data::DataError;
+use crate::limits::Exceeded;
 use crate::metrics::TransferResult;
 use crate::reply::Reply;
 use crate::session::Operation;
@@ -69,12 +70,23 @@ fn storage_failure(operation: Operation, error: &storage::Error) -> (u16, String
         E::Data(DataError::NotSecured(why)) => (522, format!("Cannot secure data connection: {why}")),
         E::Data(DataError::Lost(_)) => (426, "Data connection lost, transfer aborted".to_owned()),
         E::Data(error @ DataError::Stalled(_)) => (426, format!("Transfer aborted: {error}")),
+        E::Data(DataError::Exceeded(exceeded)) => limit_exceeded(*exceeded),
         // RFC 959 section 4.1.3 knows ABOR during a transfer only; 451 is its "requested action aborted".
         E::Data(DataError::ControlLost | DataError::Aborted) if !operation.has_data_connection() => {
             (451, "Aborted".to_owned())
         }
         E::Data(DataError::ControlLost) => (426, "Control connection lost, transfer aborted".to_owned()),
         E::Data(DataError::Aborted) => (426, "Transfer aborted".to_owned()),
+    }
+}
+
+fn limit_exceeded(exceeded: Exceeded) -> (u16, String) {
+    match exceeded {
+        Exceeded::FileSize(_) => (552, format!("File too large: {exceeded}")),
+        // Semantics decision: tomorrow it is possible, hence a transient code, after which devices try again.
+        Exceeded::FilesPerDay { .. } | Exceeded::BytesPerDay { .. } => {
+            (452, format!("Not today: {exceeded}, counted anew from 00:00 UTC on"))
+        }
     }
 }
 
@@ -120,6 +132,7 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
                 | DataError::ControlLost,
             ) => TransferResult::ClientLost,
             E::Data(DataError::Stalled(_)) => TransferResult::Stalled,
+            E::Data(DataError::Exceeded(_)) => TransferResult::Rejected,
             E::Data(DataError::Aborted) => TransferResult::Aborted,
         },
     }

@@ -38,6 +38,11 @@ impl PlannedUpload {
         }
     }
 
+    /// Bytes of the file that are there before the first one arrives.
+    pub fn begins_at(&self) -> u64 {
+        self.upload.begins_at()
+    }
+
     /// Takes everything from `data` and makes the file appear, or leaves nothing but what is kept for its uploader. Returns
     /// the bytes taken.
     // Not an `async fn`, which would hold what it begins with beside the future that it makes of it.

@@ -43,6 +43,8 @@ pub enum LoginResult {
     LockedOut,
     /// Right password, but the address or the state of the server does not allow it.
     Denied,
+    /// Right password, but a limit does not allow it.
+    Limited,
 }
 
 /// What is read again while the process runs.
@@ -197,8 +199,8 @@ impl TransferResult {
 }
 
 impl LoginResult {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Ok, Self::Anonymous, Self::BadCredentials, Self::LockedOut, Self::Denied];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Ok, Self::Anonymous, Self::BadCredentials, Self::LockedOut, Self::Denied, Self::Limited];
 
     pub(super) const fn label(self) -> &'static str {
         match self {
@@ -207,6 +209,7 @@ impl LoginResult {
             Self::BadCredentials => "bad_credentials",
             Self::LockedOut => "locked_out",
             Self::Denied => "denied",
+            Self::Limited => "limited",
         }
     }
 }

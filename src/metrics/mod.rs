@@ -6,6 +6,7 @@
 mod counted;
 mod forwarded;
 mod labels;
+mod limited;
 mod listed;
 mod reading;
 mod session;
@@ -23,6 +24,7 @@ pub use labels::{
     Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, Reloaded, SessionTls,
     StoreOperation, StoreOutcome, TlsConnection, Toward, TransferResult,
 };
+pub use limited::{Limited, Scope};
 pub use reading::Reading;
 pub use session::CountedSession;
 
@@ -53,6 +55,7 @@ pub struct Metrics {
     tls_unannounced_ends: IntCounter,
     tls_certificate_expiry: IntGaugeVec,
     logins: IntCounterVec,
+    limited: IntCounterVec,
     transfers: IntCounterVec,
     transfer_bytes: IntCounterVec,
     transfer_seconds: HistogramVec,
@@ -121,6 +124,11 @@ impl Metrics {
                 &["certificate"],
             ),
             logins: table.counters("bucketport_logins_total", "Login attempts.", &["result"]),
+            limited: table.counters(
+                "bucketport_limited_total",
+                "What the limits of users have refused or slowed down.",
+                &["limit", "scope"],
+            ),
             transfers: table.counters(
                 "bucketport_transfers_total",
                 "File transfers ended.",

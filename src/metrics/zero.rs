@@ -26,6 +26,7 @@ impl Metrics {
         for result in LoginResult::ALL {
             self.logins.with_label_values(&[result.label()]);
         }
+        self.start_limited_at_zero();
         for reason in Rejection::ALL {
             self.connections_rejected.with_label_values(&[reason.label()]);
         }

@@ -170,6 +170,11 @@ impl Store {
 }
 
 impl PlannedUpload {
+    /// Bytes of the file that are there before the first one arrives.
+    pub fn begins_at(&self) -> u64 {
+        self.upload.total() + self.old.as_ref().map_or(0, OldBytes::left)
+    }
+
     /// Takes everything from `data` and makes the object appear, or leaves nothing but what is kept for its uploader.
     /// Returns the bytes taken.
     ///

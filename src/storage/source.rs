@@ -37,6 +37,11 @@ impl OldBytes {
     pub(super) fn of(body: Box<dyn Body>, left: u64) -> Self {
         Self { body, piece: Bytes::new(), left }
     }
+
+    /// Bytes that are left of it.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
 }
 
 #[async_trait]

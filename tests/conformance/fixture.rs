@@ -9,7 +9,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bucketport::config::{
-    Home, Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserSource, View,
+    Home, Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserLimits, UserSource, View,
 };
 use bucketport::data::Abort;
 use bucketport::files::Files;
@@ -343,6 +343,7 @@ impl Fixture {
                 view: View::of(NAME, Home::try_from(self.home.clone()).expect("a folder"), permissions),
                 allow_from: Vec::new(),
                 on_control_lost: None,
+                limits: UserLimits::default(),
             },
             source: UserSource::Inline,
         };

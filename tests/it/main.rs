@@ -29,6 +29,8 @@ mod ipv6;
 mod killed;
 mod ldap;
 mod left_over;
+mod limits;
+mod limits_rates;
 mod listing;
 mod login;
 mod memory;

@@ -127,7 +127,8 @@ impl Client {
         };
         let (tell, told) = oneshot::channel();
         let opener = Box::new(Opener { route, tls, terms, opened: tell });
-        pending.transfer = Some(Transfer { offset: next.restart, argument: argument.to_owned(), opener });
+        let (offset, argument) = (next.restart, argument.to_owned());
+        pending.transfer = Some(Transfer { offset, argument, announced, opener });
         let running = Running::command(&pending)
             .announcing(told, Reply::new(150, announcement))
             .outliving(on_control_lost, announced);

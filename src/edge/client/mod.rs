@@ -51,7 +51,9 @@ pub(super) async fn serve(
     {
         return tracing::info!(%error, "session lost in the TLS handshake");
     }
-    match client.run().await {
+    let ended = client.run().await;
+    client.session.leave();
+    match ended {
         Ok(()) => {
             client.outgoing.close(client.lines.into_incoming()).await;
             tracing::info!("session ends");
@@ -88,6 +90,10 @@ impl Client {
                 return self
                     .send(&Reply::new(421, "Your account was changed or removed, log in again"))
                     .await;
+            }
+            // Semantics decision: what runs when the hours end goes on to its own end; the next command is not served.
+            if let Some(refusal) = self.session.admission().and_then(|admission| admission.ended()) {
+                return self.send(&Reply::new(421, format!("Closing: {refusal}"))).await;
             }
             let begun = Instant::now();
             let parsed = Command::parse(&line, self.session.names());
@@ -191,6 +197,7 @@ impl Client {
                 Ok(Flow::Continue)
             }
             Local::Quit => {
+                self.session.leave();
                 self.send(&Reply::new(221, "Goodbye")).await?;
                 Ok(Flow::Close)
             }

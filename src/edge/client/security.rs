@@ -74,8 +74,10 @@ impl Client {
         matches!(self.security, Security::Clear) && self.requires_tls()
     }
 
+    /// Whether all must use it, or the user who is logged in.
     fn requires_tls(&self) -> bool {
         self.edge.tls.as_ref().is_some_and(|tls| tls.need() == TlsNeed::Required)
+            || self.session.admission().is_some_and(|admission| admission.requires_tls())
     }
 
     /// PBSZ (RFC 4217 section 8): TLS has no buffers to agree on.

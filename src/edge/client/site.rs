@@ -53,7 +53,7 @@ impl Client {
 
     /// How long the session may be idle: told, or made shorter.
     fn idle(&mut self, argument: &str) -> Reply {
-        let most = self.edge.config.idle_timeout;
+        let most = self.most_idle();
         if !argument.is_empty() {
             let wanted = argument.parse().ok().map(Duration::from_secs);
             let Some(time) = wanted.filter(|time| !time.is_zero() && *time <= most) else {
@@ -67,7 +67,12 @@ impl Client {
 
     /// How long the session may be idle.
     pub(super) fn idle_timeout(&self) -> Duration {
-        self.settings.idle_timeout.unwrap_or(self.edge.config.idle_timeout)
+        self.settings.idle_timeout.unwrap_or_else(|| self.most_idle())
+    }
+
+    fn most_idle(&self) -> Duration {
+        let own = self.session.admission().and_then(|admission| admission.idle_timeout());
+        own.unwrap_or(self.edge.config.idle_timeout)
     }
 }
 
