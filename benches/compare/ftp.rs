@@ -8,7 +8,7 @@ use std::time::Instant;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use crate::server::Server;
+use crate::server::{Login, Server};
 
 const BUFFER: usize = 256 * 1024;
 
@@ -103,9 +103,14 @@ impl Write for Channel {
 impl Client {
     /// Logs in and is ready to move files.
     pub(crate) fn login(server: &Server) -> Self {
-        let mut client = Self::connect(server);
+        Self::login_as(server, &server.login)
+    }
+
+    /// The same as another user.
+    pub(crate) fn login_as(server: &Server, login: &Login) -> Self {
+        let mut client = Self::connect_as(server, login);
         client.command("TYPE I", "200");
-        client.command(&format!("CWD {}", server.login.directory), "250");
+        client.command(&format!("CWD {}", login.directory), "250");
         client.buffer = vec![0; BUFFER];
         client
     }
@@ -118,6 +123,10 @@ impl Client {
 
     /// Logs in, and no more.
     pub(crate) fn connect(server: &Server) -> Self {
+        Self::connect_as(server, &server.login)
+    }
+
+    fn connect_as(server: &Server, login: &Login) -> Self {
         let stream = TcpStream::connect(server.address).expect("connect");
         stream.set_nodelay(true).expect("nodelay");
         let tls = server.tls.clone();
@@ -129,8 +138,8 @@ impl Client {
             let Channel::Plain(stream) = client.control.into_inner() else { unreachable!("it was plain") };
             client.control = BufReader::new(Channel::new(stream, client.tls.as_ref()));
         }
-        client.command(&format!("USER {}", server.login.user), "331");
-        client.command(&format!("PASS {}", server.login.password), "230");
+        client.command(&format!("USER {}", login.user), "331");
+        client.command(&format!("PASS {}", login.password), "230");
         if client.tls.is_some() {
             client.command("PBSZ 0", "200");
             client.command("PROT P", "200");

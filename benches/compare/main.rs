@@ -2,7 +2,8 @@
 //!
 //! Small and large transfers to a local folder and logins beside pure-ftpd, vsftpd and proftpd (if `BENCH_DEBIAN` names
 //! the folder they are unpacked in), pyftpdlib and unFTP (if `BENCH_PYFTPDLIB_PYTHON` and `BENCH_UNFTP` name them);
-//! the same over TLS; data connections that another replica hands on; transfers to S3 and a long listing beside the raw `object_store` client; memory with many transfers at once. An
+//! the same over TLS; data connections that another replica hands on; transfers to S3 and a long listing beside the raw `object_store` client; memory with many transfers at once; users held to a rate beside one who is
+//! not. An
 //! argument selects the measurements whose name contains it.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -11,6 +12,7 @@ mod buckets;
 mod cluster;
 mod debian;
 mod ftp;
+mod limits;
 mod local;
 mod peers;
 mod process;
@@ -55,6 +57,9 @@ fn main() {
     }
     if ["cluster-large", "cluster-small"].into_iter().any(measure) {
         cluster::run(measure);
+    }
+    if measure("limits") {
+        limits::run();
     }
     if ["tls-small", "tls-large", "tls-logins", "tls-idle"].into_iter().any(measure) {
         tls::run(measure);
