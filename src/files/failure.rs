@@ -114,7 +114,8 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
             | E::OffsetNotKept(_)
             | E::Busy
             | E::TooLarge(_)
-            | E::NotSupported(_) => TransferResult::Rejected,
+            | E::NotSupported(_)
+            | E::Data(DataError::Exceeded(_)) => TransferResult::Rejected,
             E::Changed
             | E::Replaced
             | E::Refused(_)
@@ -132,7 +133,6 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
                 | DataError::ControlLost,
             ) => TransferResult::ClientLost,
             E::Data(DataError::Stalled(_)) => TransferResult::Stalled,
-            E::Data(DataError::Exceeded(_)) => TransferResult::Rejected,
             E::Data(DataError::Aborted) => TransferResult::Aborted,
         },
     }

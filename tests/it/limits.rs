@@ -272,8 +272,7 @@ fn a_day_has_so_many_bytes() {
     raw.expect("ALLO 8192", 200);
     assert_eq!(raw.refused("STOR b", 452).text(), told);
     // ...and what the client breaks off does.
-    let arrived =
-        || gateway.metric("bucketport_transfer_bytes_total{direction=\"upload\",store=\"main\"}");
+    let arrived = || gateway.metric("bucketport_transfer_bytes_total{direction=\"upload\",store=\"main\"}");
     let before = arrived();
     let mut data = raw.begin("STOR b");
     data.write_all(&bytes(2048, 3)).expect("it is open");
