@@ -1,6 +1,6 @@
 //! How much of the gateway one user, and all together, may have: sessions, bytes a second, what is uploaded within a day.
 //!
-//! A session gets an [`Admission`] at its login. What several sessions share of a user stands in one account, which
+//! A session gets an `Admission` at its login. What several sessions share of a user stands in one account, which
 //! outlives them, and a reload of the users, for as long as it tells anything.
 
 mod account;
