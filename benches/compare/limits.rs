@@ -40,7 +40,8 @@ pub(crate) fn run() {
         let done = AtomicBool::new(false);
         let (rates, beside) = std::thread::scope(|threads| {
             let beside = threads.spawn(|| again_and_again(&gateway, free, || done.load(Ordering::Relaxed)));
-            let held = HELD.map(|login| threads.spawn(|| rate_of(&gateway, login, held)));
+            let (gateway, logins) = (&gateway, &HELD);
+            let held = [0, 1].map(|user| threads.spawn(move || rate_of(gateway, &logins[user], held)));
             let rates = held.map(|thread| thread.join().expect("done"));
             done.store(true, Ordering::Relaxed);
             (rates, beside.join().expect("done"))
@@ -55,9 +56,9 @@ pub(crate) fn run() {
 }
 
 /// MB/s of one large transfer.
-fn rate_of(gateway: &Server, login: Login, transfer: fn(&mut Client, &str, u64)) -> f64 {
+fn rate_of(gateway: &Server, login: &Login, transfer: fn(&mut Client, &str, u64)) -> f64 {
     let name = login.user;
-    let mut client = Client::login_as(gateway, &login);
+    let mut client = Client::login_as(gateway, login);
     let begun = Instant::now();
     transfer(&mut client, name, SIZE);
     SIZE as f64 / 1e6 / begun.elapsed().as_secs_f64()
