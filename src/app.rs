@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -14,6 +14,7 @@ use crate::auth::{self, Auth, Elsewhere};
 use crate::config::{ClusterConfig, Config, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
+use crate::events::Events;
 use crate::http::{self, Cluster, Health, Observer, Order};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ use crate::workers::Workers;
 const CLEAN_UP: Duration = Duration::from_secs(20);
 /// The same after a second signal: whoever sends it does not want to wait.
 const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
+/// How long events have to get to disk when everything else has ended.
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// Finds what parsing alone cannot: options that a store does not have, certificates that cannot be used.
 pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
@@ -102,6 +105,7 @@ impl From<Order> for Asked {
 struct App {
     shutdown: Shutdown,
     sessions: Sessions,
+    events: Events,
     reloader: Reloader,
     orders: mpsc::Receiver<Order>,
     drain_timeout: Duration,
@@ -111,6 +115,7 @@ impl App {
     fn build(config: Config, reload: Reload) -> anyhow::Result<Self> {
         let shutdown = Shutdown::new(Handle::current());
         let metrics = Metrics::new(config.stores.keys().map(String::as_str), edge::verb_names());
+        let metrics = metrics.of_sinks(config.events.sinks.iter().map(|sink| sink.name.as_str()));
         let metrics = Arc::new(metrics.of_users(config.http.metrics_users));
         metrics.sessions_limit(config.ftp.max_connections);
         let memory = usize::try_from(config.transfer.memory).context("transfer.memory")?;
@@ -118,6 +123,7 @@ impl App {
         let stores = Stores::build(&config.stores, &config.transfer, &budget, &metrics, &shutdown)
             .map_err(ConfigErrors)
             .context("cannot use the stores")?;
+        let events = Events::start(&config.events, &metrics, &shutdown).context("cannot tell of events")?;
         let elsewhere = config.auth.elsewhere.map(Elsewhere::new).transpose().context("cannot use [auth]")?;
         let auth = Arc::new(Auth::new(&config.users).asking(elsewhere));
         let sessions = Sessions::new(config.ftp.max_connections, config.ftp.max_connections_per_ip);
@@ -172,7 +178,7 @@ impl App {
         }
         let drain_timeout = config.ftp.drain_timeout;
         let limits = Limits::new(config.limits, Arc::clone(&metrics));
-        let front = Front::new(auth, limits, stores, Arc::clone(&metrics), shutdown.clone())
+        let front = Front::new(auth, limits, stores, events.clone(), Arc::clone(&metrics), shutdown.clone())
             .context("cannot use loopback")?;
         let recent = Arc::clone(&front.recent);
         let observer = Observer::new(metrics, health, sessions.clone(), recent, shutdown.clone(), facts);
@@ -188,7 +194,7 @@ impl App {
             announce(name, &listener);
             shutdown.spawn_service("ftp listener", edge::serve(Arc::clone(&edge), listener, entrance));
         }
-        Ok(Self { shutdown, sessions, reloader, orders, drain_timeout })
+        Ok(Self { shutdown, sessions, events, reloader, orders, drain_timeout })
     }
 
     /// Runs until told to stop, or until a service ends on its own; then drains, then stops.
@@ -203,6 +209,7 @@ impl App {
             };
             let Asked::Reload(tell) = asked else { break };
             tracing::info!("reloading users and certificate");
+            self.events.reopen();
             // A file on a network that hangs does not hold up the stop.
             let errors = tokio::select! {
                 errors = self.reloader.reload() => errors,
@@ -219,12 +226,7 @@ impl App {
         tracing::info!(drain_timeout = ?self.drain_timeout, sessions = sessions.len(), busy, "draining");
         self.shutdown.begin_drain();
         let again = tokio::select! {
-            done = self.shutdown.work_done(self.drain_timeout) => {
-                if !done {
-                    self.tell_what_is_left();
-                }
-                false
-            }
+            () = self.drain() => false,
             () = signals.stop() => true,
         };
         self.shutdown.stop_now();
@@ -233,6 +235,7 @@ impl App {
         } else {
             or_signal(self.shutdown.all_done(CLEAN_UP), &mut signals).await
         };
+        self.events.close(CLOSING).await;
         if stopped {
             tracing::info!("stopped");
         } else {
@@ -240,6 +243,15 @@ impl App {
         }
         anyhow::ensure!(!self.shutdown.is_failed(), "a service ended on its own");
         Ok(())
+    }
+
+    /// Waits until all work is done and everybody was told of it, for `ftp.drain_timeout` at most.
+    async fn drain(&self) {
+        let begun = Instant::now();
+        if !self.shutdown.work_done(self.drain_timeout).await {
+            self.tell_what_is_left();
+        }
+        self.events.settle(self.drain_timeout.saturating_sub(begun.elapsed())).await;
     }
 
     fn tell_what_is_left(&self) {

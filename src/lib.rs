@@ -31,6 +31,7 @@ pub mod user;
 mod session;
 mod sessions;
 
+mod events;
 mod recent;
 
 mod auth;

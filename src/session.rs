@@ -138,14 +138,6 @@ impl Session {
         self.state().is_outdated
     }
 
-    /// The session is nobody's again, before its user could do anything.
-    pub(crate) fn disown(&self) {
-        let mut state = self.state();
-        state.user = None;
-        state.counted = None;
-        state.admission = None;
-    }
-
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).
     pub(crate) fn log_out(&self) {
         *self.state() = State::default();

@@ -76,10 +76,11 @@ fn place(here: &mut Value, path: String, segments: &[&str], text: &str) -> Resul
     }
 }
 
-/// What a key holds before the environment sets something in it: a table, or the one list of tables that there
-/// is, so that `BUCKETPORT_USERS__0__NAME` works without a file.
+/// What a key holds before the environment sets something in it: a table, or one of the lists of tables, so that
+/// `BUCKETPORT_USERS__0__NAME` works without a file.
 fn empty(path: &str, key: &str) -> Value {
-    if path.is_empty() && key == "users" { Value::Array(Vec::new()) } else { Value::Table(Table::new()) }
+    let is_list = path.is_empty() && matches!(key, "users" | "events");
+    if is_list { Value::Array(Vec::new()) } else { Value::Table(Table::new()) }
 }
 
 /// `ftp` and `listen` become `ftp.listen`.

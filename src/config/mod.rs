@@ -11,6 +11,7 @@ mod certificate;
 mod cluster;
 mod environment;
 mod error;
+mod events;
 mod file;
 mod ftp;
 mod home;
@@ -53,6 +54,7 @@ pub use certificate::{CertificateName, CertificateNames};
 pub use cluster::{ClusterConfig, Peer, Slices};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use events::{EventFilter, EventType, EventsConfig, QueueConfig, SinkConfig, SinkKind, WebhookConfig};
 pub use ftp::{AsciiMode, Backslash, FtpConfig, OnControlLost, PeerCheck};
 pub use home::{Home, NoFolder};
 pub use hours::Hours;
@@ -103,6 +105,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[stores.NAME]` by name; at least one.
     pub stores: BTreeMap<String, StoreConfig>,
+    /// `[[events]]` and `[events_queue]`.
+    pub events: EventsConfig,
     /// `[auth]`.
     pub auth: AuthConfig,
     /// `[[users]]`, those of all other local sources included.
@@ -138,6 +142,7 @@ impl Config {
         let transfer = TransferConfig::read(root.section("transfer"));
         let limits = LimitsConfig::read(root.section("limits"));
         let stores = Stores::read(root.section("stores"));
+        let events = EventsConfig::read(root.section("events_queue"), root.sections("events"));
         let client_ca = ftp.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
         let offered = Offered { stores: &stores.names, client_ca };
         let auth = AuthConfig::read(root.section("auth"), offered);
@@ -146,7 +151,8 @@ impl Config {
             limits.without_tls(&users, report);
         }
         root.finish();
-        Self { ftp, cluster, http, log, traces, transfer, limits, stores: stores.read, auth, users }
+        let stores = stores.read;
+        Self { ftp, cluster, http, log, traces, transfer, limits, stores, events, auth, users }
     }
 
     /// What is valid but deserves a second look, one line each, without secrets.
@@ -179,6 +185,7 @@ impl Config {
             }
             None | Some(Elsewhere::Http(_) | Elsewhere::Ldap(_)) => {}
         }
+        warnings.extend(self.events.warnings());
         warnings
     }
 }

@@ -1,7 +1,7 @@
 //! libunftp's login pipeline, answered by `auth`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::Utc;
@@ -11,35 +11,47 @@ use unftp_core::auth::{
     UserDetailProvider,
 };
 
-use crate::auth::{Auth, Caller, LoginError};
+use super::front::Front;
+use super::telling;
+use crate::auth::{Caller, LoginError};
 use crate::config::UserSource;
-use crate::limits::{Admission, Applicant, Limits, Refusal};
-use crate::metrics::{LoginResult, Metrics};
-use crate::recent::{FailedLogin, Recent};
+use crate::files::Files;
+use crate::limits::{Applicant, Refusal};
+use crate::metrics::LoginResult;
+use crate::recent::FailedLogin;
 use crate::reply::Reply;
 use crate::session::Session;
 use crate::user::User;
 
 /// A user as libunftp holds one.
 #[derive(Clone, Debug)]
-pub(super) struct SessionUser(pub(super) Arc<User>);
+pub(super) struct SessionUser {
+    pub(super) user: Arc<User>,
+    pub(super) files: Files,
+}
 
 impl UserDetail for SessionUser {}
 
 impl fmt::Display for SessionUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.name)
+        f.write_str(&self.user.name)
     }
 }
 
 /// Logs one session in.
 #[derive(Debug)]
 pub(super) struct SessionAuthenticator {
-    pub(super) auth: Arc<Auth>,
-    pub(super) limits: Limits,
-    pub(super) session: Arc<Session>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) recent: Arc<Recent>,
+    front: Front,
+    session: Arc<Session>,
+    /// Who has logged in last.
+    welcomed: Mutex<Option<SessionUser>>,
+}
+
+/// Why somebody is not let in: how it is counted, what the log says, and what the client is told.
+struct Refused {
+    result: LoginResult,
+    reason: String,
+    reply: Reply,
 }
 
 #[async_trait]
@@ -51,52 +63,14 @@ impl Authenticator for SessionAuthenticator {
     ) -> Result<Principal, AuthenticationError> {
         let password = credentials.password.clone().unwrap_or_default().into();
         // libunftp sees the loopback pair; the client's address is the session's.
-        let certificate = self.session.certificate();
         let address = self.session.peer.ip();
+        let certificate = self.session.certificate();
         let caller = Caller { address, tls_version: self.session.tls_version(), certificate };
-        let login = self.auth.login(name, password, caller);
-        match login.instrument(self.session.span.clone()).await {
-            Ok(user) => {
-                let admission = self.admit(&user)?;
-                let is_anonymous = user.source == UserSource::Anonymous;
-                self.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
-                let counted = self.metrics.logged_in(&user.name);
-                self.session.log_in(Arc::clone(&user), counted, admission);
-                // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
-                if self.auth.is_outdated(&user) {
-                    self.session.outdate();
-                }
-                Ok(Principal { username: name.to_owned() })
-            }
-            Err(error) => {
-                let (result, code, text) = match error {
-                    // Told apart only in the log.
-                    LoginError::BadCredentials
-                    | LoginError::NoCertificate
-                    | LoginError::OtherCertificate
-                    | LoginError::ExpiredCertificate => (LoginResult::BadCredentials, 530, "Login incorrect"),
-                    // Transient, so that devices try again.
-                    LoginError::LockedOut => {
-                        (LoginResult::LockedOut, 421, "Too many failed logins, try again later")
-                    }
-                    // Told apart only in the log and the metrics.
-                    LoginError::Denied => (LoginResult::Denied, 530, "Login incorrect"),
-                    LoginError::Unavailable => {
-                        (LoginResult::Denied, 421, "Cannot check passwords now, try later")
-                    }
-                };
-                self.metrics.login(result);
-                self.recent.login_failed(FailedLogin {
-                    at: Utc::now(),
-                    session: self.session.id,
-                    name: name.to_owned(),
-                    peer: self.session.peer.ip(),
-                    reason: error.to_string(),
-                });
-                let _in_session = self.session.span.enter();
-                let certificate = certificate.map(tracing::field::debug);
-                tracing::info!(name, result = %error, certificate, "login failed");
-                self.session.answer(Reply::new(code, text));
+        let login = self.front.auth.login(name, password, caller).instrument(self.session.span.clone()).await;
+        match login.map_err(Refused::from).and_then(|user| self.welcome(user)) {
+            Ok(()) => Ok(Principal { username: name.to_owned() }),
+            Err(refused) => {
+                self.turn_away(name, refused);
                 Err(AuthenticationError::BadPassword)
             }
         }
@@ -104,29 +78,81 @@ impl Authenticator for SessionAuthenticator {
 }
 
 impl SessionAuthenticator {
-    /// A place for `user`, who has shown to be this one: only they learn of their limits.
-    fn admit(&self, user: &User) -> Result<Arc<Admission>, AuthenticationError> {
-        let applicant =
-            Applicant { address: self.session.peer.ip(), encrypted: self.session.tls_version().is_some() };
-        self.limits.admit(&user.name, &user.profile.limits, applicant).map_err(|refusal| {
-            self.metrics.login(LoginResult::Limited);
+    pub(super) fn new(front: &Front, session: &Arc<Session>) -> Self {
+        Self { front: front.clone(), session: Arc::clone(session), welcomed: Mutex::default() }
+    }
+
+    /// Makes the session that of `user`, who has shown to be this one: only they learn of their limits.
+    fn welcome(&self, user: Arc<User>) -> Result<(), Refused> {
+        let address = self.session.peer.ip();
+        let files = Files::of(&user, address, &self.front.stores).map_err(|error| {
             let _in_session = self.session.span.enter();
-            tracing::info!(name = user.name, result = %refusal, "login refused");
-            self.session.answer(refused(&refusal));
-            AuthenticationError::BadPassword
-        })
+            tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
+            let reply = Reply::new(530, "Login incorrect");
+            Refused { result: LoginResult::Denied, reason: error.to_string(), reply }
+        })?;
+        let applicant = Applicant { address, encrypted: self.session.tls_version().is_some() };
+        let admission = self.front.limits.admit(&user.name, &user.profile.limits, applicant)?;
+        let is_anonymous = user.source == UserSource::Anonymous;
+        self.front.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
+        let counted = self.front.metrics.logged_in(&user.name);
+        telling::login(&self.front, &self.session, &user.name, None);
+        self.session.log_in(Arc::clone(&user), counted, admission);
+        // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
+        if self.front.auth.is_outdated(&user) {
+            self.session.outdate();
+        }
+        *self.welcomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(SessionUser { user, files });
+        Ok(())
+    }
+
+    fn turn_away(&self, name: &str, refused: Refused) {
+        let Refused { result, reason, reply } = refused;
+        self.front.metrics.login(result);
+        telling::login(&self.front, &self.session, name, Some(result.label()));
+        let _in_session = self.session.span.enter();
+        let certificate = self.session.certificate().map(tracing::field::debug);
+        tracing::info!(name, result = reason, certificate, "login failed");
+        self.front.recent.login_failed(FailedLogin {
+            at: Utc::now(),
+            session: self.session.id,
+            name: name.to_owned(),
+            peer: self.session.peer.ip(),
+            reason,
+        });
+        self.session.answer(reply);
     }
 }
 
-/// The reply to a login that a limit does not allow.
-fn refused(refusal: &Refusal) -> Reply {
-    match refusal {
-        Refusal::TlsRequired => Reply::new(530, format!("{refusal}: send AUTH TLS first")),
-        Refusal::Hours(_) => Reply::new(530, format!("Not now: {refusal}")),
-        // Transient, so that devices try again.
-        Refusal::Sessions { .. } | Refusal::SessionsPerAddress(_) => {
-            Reply::new(421, format!("Too many sessions: {refusal}"))
-        }
+impl From<LoginError> for Refused {
+    fn from(error: LoginError) -> Self {
+        let (result, code, text) = match error {
+            // Told apart only in the log.
+            LoginError::BadCredentials
+            | LoginError::NoCertificate
+            | LoginError::OtherCertificate
+            | LoginError::ExpiredCertificate => (LoginResult::BadCredentials, 530, "Login incorrect"),
+            // Transient, so that devices try again.
+            LoginError::LockedOut => (LoginResult::LockedOut, 421, "Too many failed logins, try again later"),
+            // Told apart only in the log and the metrics.
+            LoginError::Denied => (LoginResult::Denied, 530, "Login incorrect"),
+            LoginError::Unavailable => (LoginResult::Denied, 421, "Cannot check passwords now, try later"),
+        };
+        Self { result, reason: error.to_string(), reply: Reply::new(code, text) }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let reply = match &refusal {
+            Refusal::TlsRequired => Reply::new(530, format!("{refusal}: send AUTH TLS first")),
+            Refusal::Hours(_) => Reply::new(530, format!("Not now: {refusal}")),
+            // Transient, so that devices try again.
+            Refusal::Sessions { .. } | Refusal::SessionsPerAddress(_) => {
+                Reply::new(421, format!("Too many sessions: {refusal}"))
+            }
+        };
+        Self { result: LoginResult::Limited, reason: refusal.to_string(), reply }
     }
 }
 
@@ -135,7 +161,7 @@ impl UserDetailProvider for SessionAuthenticator {
     type User = SessionUser;
 
     async fn provide_user_detail(&self, principal: &Principal) -> Result<SessionUser, UserDetailError> {
-        let username = principal.username.clone();
-        self.session.user().map(SessionUser).ok_or(UserDetailError::UserNotFound { username })
+        let welcomed = self.welcomed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        welcomed.ok_or_else(|| UserDetailError::UserNotFound { username: principal.username.clone() })
     }
 }

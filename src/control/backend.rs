@@ -59,7 +59,8 @@ impl StorageBackend<SessionUser> for Backend {
     type Metadata = FileMetadata;
 
     fn enter(&mut self, user: &SessionUser) -> std::io::Result<()> {
-        self.enter(&user.0)
+        self.enter(user.files.clone());
+        Ok(())
     }
 
     async fn metadata<P: AsRef<Path> + Send + Debug>(
@@ -99,12 +100,12 @@ impl StorageBackend<SessionUser> for Backend {
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files.delete(&pending.path)).await
+        self.change(&pending, files, files.delete(&pending.path)).await
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files.make_directory(&pending.path)).await
+        self.change(&pending, files, files.make_directory(&pending.path)).await
     }
 
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, from: P, to: P) -> Result<()> {
@@ -115,12 +116,12 @@ impl StorageBackend<SessionUser> for Backend {
         })?;
         // `take_if` has seen it.
         let from = pending.from.as_ref().ok_or(ErrorKind::LocalError)?;
-        self.change(&pending, files.rename(from, &pending.path)).await
+        self.change(&pending, files, files.rename(from, &pending.path)).await
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files.remove_directory(&pending.path)).await
+        self.change(&pending, files, files.remove_directory(&pending.path)).await
     }
 
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {

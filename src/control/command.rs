@@ -10,12 +10,13 @@ use tracing::Instrument;
 use unftp_core::storage::{Error, ErrorKind, Result};
 
 use super::front::Front;
+use super::telling;
+use crate::events::Details;
 use crate::files::{self, Files, failure, transfer_result};
 use crate::metrics::TransferResult;
 use crate::path::VirtualPath;
 use crate::session::{Operation, Pending, Session};
 use crate::spans;
-use crate::user::User;
 
 /// One session's files, as libunftp holds them.
 #[derive(Clone, Debug)]
@@ -35,18 +36,9 @@ impl Backend {
         Self { front: front.clone(), session: Arc::clone(session), files: None }
     }
 
-    /// Makes the files those of `user`; fails if they have a store or home that cannot be had.
-    pub(super) fn enter(&mut self, user: &Arc<User>) -> std::io::Result<()> {
-        match Files::of(user, self.session.peer.ip(), &self.front.stores) {
-            Ok(files) => self.files = Some(files),
-            Err(error) => {
-                let _in_session = self.session.span.enter();
-                tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
-                self.session.disown();
-                return Err(std::io::Error::other(error));
-            }
-        }
-        Ok(())
+    /// Makes the files those of the user who has logged in.
+    pub(super) fn enter(&mut self, files: Files) {
+        self.files = Some(files);
     }
 
     /// Counts what a listing has left out.
@@ -99,13 +91,21 @@ impl Backend {
     pub(super) async fn change(
         &self,
         pending: &Pending,
+        files: &Files,
         work: impl Future<Output = files::Result<()>>,
     ) -> Result<()> {
         self.run(pending.operation, async {
+            let kind = telling::kind(pending.operation);
+            let telling = kind
+                .map(|kind| self.announce(kind, &pending.path, pending.from.as_ref(), files))
+                .transpose()?;
             pending.abort.unless_requested(work).await?;
             let from = pending.from.as_ref().map(tracing::field::display);
             tracing::info!(verb = pending.operation.verb(), path = %pending.path, from, "done");
-            Ok(())
+            match telling {
+                Some(telling) => telling.tell(Details::default()).await,
+                None => Ok(()),
+            }
         })
         .await
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pair::Pairs;
 use crate::auth::Auth;
+use crate::events::Events;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::recent::Recent;
@@ -20,7 +21,9 @@ pub(crate) struct Front {
     pub limits: Limits,
     /// Where files live.
     pub stores: Stores,
-    /// Where events are counted.
+    /// Who is told of what happens.
+    pub events: Events,
+    /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// Where what has ended is shown for a while.
     pub recent: Arc<Recent>,
@@ -35,10 +38,11 @@ impl Front {
         auth: Arc<Auth>,
         limits: Limits,
         stores: Stores,
+        events: Events,
         metrics: Arc<Metrics>,
         shutdown: Shutdown,
     ) -> io::Result<Self> {
         let (recent, pairs) = (Arc::default(), Arc::new(Pairs::new()?));
-        Ok(Self { auth, limits, stores, metrics, recent, shutdown, pairs })
+        Ok(Self { auth, limits, stores, events, metrics, recent, shutdown, pairs })
     }
 }

@@ -18,7 +18,9 @@ use super::digest;
 use super::limited::Limited;
 use super::listing::{self, About, Format};
 use super::metered::Metered;
+use crate::config::EventType;
 use crate::data::{Abort, Content, DataError};
+use crate::events::Details;
 use crate::files::{self, Files, transfer_result};
 use crate::limits::Admission;
 use crate::metrics::{ByteCount, Direction, TransferResult};
@@ -27,7 +29,7 @@ use crate::recent::EndedTransfer;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
 use crate::spans;
-use crate::storage::{Dated, UploadMode};
+use crate::storage::{Dated, Stored, UploadMode};
 
 /// What follows SITE on the pair. Clients cannot use it: the edge passes no SITE command on.
 pub(super) const NAME: &str = "XFER";
@@ -122,18 +124,27 @@ impl Backend {
             let plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
             allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
             let stored_at = plan.made_path().cloned();
+            // Room for the event before anything is stored, so that a refusal means that nothing was.
+            let path = stored_at.as_ref().unwrap_or(&pending.path);
+            let telling = self.announce(EventType::Upload, path, None, files)?;
             let bytes = self.counted_bytes(pending, files, direction);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             let data = Limited::upload(data, admission.upload_pace(), &allowance);
-            let moved = plan.run(data, abort).await;
-            match moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok) {
+            let stored = plan.run(data, abort).await;
+            match stored.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok) {
                 TransferResult::Ok => allowance.keep_file(),
                 TransferResult::ClientLost | TransferResult::Stalled | TransferResult::Aborted => {
                     allowance.keep_bytes();
                 }
                 TransferResult::Rejected | TransferResult::StoreError | TransferResult::ServerError => {}
             }
-            Ok(Moved { bytes: moved?, stored_at })
+            let Stored { taken, size, etag, version, sha256 } = stored?;
+            let checksum = sha256.map(|sum| format!("sha256:{sum}"));
+            let (size, transferred) = (Some(size), Some(taken));
+            telling
+                .tell(Details { size, transferred, etag, version, checksum, ..Details::default() })
+                .await?;
+            Ok(Moved { bytes: taken, stored_at })
         })
         .await
     }
@@ -146,6 +157,7 @@ impl Backend {
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
         let admission = self.admission()?;
         self.move_file(pending, files, Direction::Download, async |abort: &Abort| {
+            let telling = self.announce(EventType::Download, &pending.path, None, files)?;
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
             if transfer.opener.content() == Content::AsSent {
                 pending.expect(plan.size());
@@ -153,7 +165,9 @@ impl Backend {
             let bytes = self.counted_bytes(pending, files, Direction::Download);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             let data = Limited::download(data, admission.download_pace());
-            Ok(Moved { bytes: plan.run(data, abort).await?, stored_at: None })
+            let sent = plan.run(data, abort).await?;
+            telling.tell(Details { transferred: Some(sent), ..Details::default() }).await?;
+            Ok(Moved { bytes: sent, stored_at: None })
         })
         .await
     }

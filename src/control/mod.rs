@@ -16,6 +16,7 @@ mod metered;
 mod pair;
 mod replies;
 mod server;
+mod telling;
 mod words;
 
 use std::io;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub(crate) use front::Front;
+pub(crate) use telling::TellsEnd;
 
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Session};
@@ -107,6 +109,7 @@ mod tests {
     use crate::auth::Auth;
     use crate::config::{Config, Environment};
     use crate::data::{Content, DataConnection, DataError, OpenData};
+    use crate::events::Events;
     use crate::limits::Limits;
     use crate::metrics::Metrics;
     use crate::net::Ends;
@@ -139,8 +142,9 @@ mod tests {
         let stores = Stores::build(&config.stores, &config.transfer, &budget, &metrics, &shutdown);
         let auth = Arc::new(Auth::new(&config.users));
         let limits = Limits::new(config.limits, Arc::clone(&metrics));
-        let front = Front::new(auth, limits, stores.expect("a memory store"), metrics, shutdown);
-        let front = front.expect("loopback");
+        let events = Events::start(&config.events, &metrics, &shutdown).expect("none");
+        let stores = stores.expect("a memory store");
+        let front = Front::new(auth, limits, stores, events, metrics, shutdown).expect("loopback");
         let address = SocketAddr::from(([127, 0, 0, 1], 21));
         let session = Arc::new(Session::new(1, Ends::direct(address, address)));
         let mut control = Control::start(&front, &session).await.expect("a front end");

@@ -20,13 +20,7 @@ pub(super) fn serve(
     session: &Arc<Session>,
     stream: TcpStream,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let login = Arc::new(SessionAuthenticator {
-        auth: Arc::clone(&front.auth),
-        limits: front.limits.clone(),
-        session: Arc::clone(session),
-        metrics: Arc::clone(&front.metrics),
-        recent: Arc::clone(&front.recent),
-    });
+    let login = Arc::new(SessionAuthenticator::new(front, session));
     let backend = Backend::new(front, session);
     let server =
         ServerBuilder::with_user_detail_provider(Box::new(move || backend.clone()), Arc::clone(&login) as _)

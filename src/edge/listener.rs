@@ -14,6 +14,7 @@ use super::proxy::Proxies;
 use super::seldom::Seldom;
 use super::shared::Edge;
 use super::{client, socket};
+use crate::control::TellsEnd;
 use crate::metrics::{Rejection, SessionTls};
 use crate::net::{ACCEPT_PAUSE, Ends, canonical, rehome};
 use crate::sessions::Place;
@@ -104,6 +105,7 @@ fn begin(edge: &Arc<Edge>, stream: TcpStream, ends: Ends, entrance: Entrance, pl
     let serving = Arc::clone(edge);
     let session = async move {
         let _held = entry;
+        let _tells_end = TellsEnd::new(&serving.front, &session);
         match rehome(stream).and_then(socket::prepare) {
             Ok(socket) => client::serve(serving, socket, entrance, session, worker, counted).await,
             Err(error) => tracing::debug!(%error, "control connection lost at once"),

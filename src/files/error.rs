@@ -2,6 +2,7 @@
 
 use crate::config::Permission;
 use crate::data::DataError;
+use crate::events::Unannounced;
 use crate::storage;
 
 /// Why a user cannot have what they ask for.
@@ -31,6 +32,9 @@ pub enum Error {
     /// The user's rules for names refuse it.
     #[error("file name not allowed: {0}")]
     Name(String),
+    /// Somebody has to be told of it, and cannot be.
+    #[error(transparent)]
+    Unannounced(#[from] Unannounced),
     /// A fault of ours, such as a panic or a command that reached control other than the edge sent it.
     #[error("internal error: {0}")]
     Internal(String),

@@ -3,6 +3,7 @@
 
 use super::error::Error;
 use crate::data::DataError;
+use crate::events::Unannounced;
 use crate::limits::Exceeded;
 use crate::metrics::TransferResult;
 use crate::reply::Reply;
@@ -24,6 +25,12 @@ pub(crate) fn failure(operation: Operation, error: &Error) -> Reply {
         Error::Reserved => (operation.name_refused(), "This name is reserved".to_owned()),
         // What went wrong is ours alone to know; a later try may go better, hence a transient code.
         Error::Internal(_) => (451, "The server failed, try again later".to_owned()),
+        Error::Unannounced(Unannounced::NoRoom(_)) => {
+            (451, "Too much has happened that nobody was told of yet, try again later".to_owned())
+        }
+        Error::Unannounced(Unannounced::NotKept(_)) => {
+            (451, "Done, but it could not be told to those who must know: do it again later".to_owned())
+        }
         Error::Storage(error) => storage_failure(operation, error),
     };
     Reply::new(code, text)
@@ -102,7 +109,7 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
         | Error::AcrossRules
         | Error::Name(_)
         | Error::Reserved => TransferResult::Rejected,
-        Error::Internal(_) => TransferResult::ServerError,
+        Error::Internal(_) | Error::Unannounced(_) => TransferResult::ServerError,
         Error::Storage(error) => match error {
             E::NotFound
             | E::IsADirectory

@@ -15,6 +15,15 @@ use crate::path::VirtualPath;
 use crate::storage::{self, Dated, Entry, Existing, PlannedDownload, Store, StorePath, Stores, UploadMode};
 use crate::user::User;
 
+/// Where a file or directory is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The name of the store.
+    pub store: String,
+    /// The key in it.
+    pub key: String,
+}
+
 /// One user's files.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -44,6 +53,12 @@ impl Files {
     /// The name of whose they are.
     pub fn user(&self) -> &str {
         self.tree.user()
+    }
+
+    /// Where what the user sees at `path` is.
+    pub fn place(&self, path: &VirtualPath) -> Result<Place> {
+        let (store, key) = self.stored(path)?;
+        Ok(Place { store: store.name().to_owned(), key: key.as_str().to_owned() })
     }
 
     /// The file or directory at `path`.

@@ -12,7 +12,7 @@ mod upload;
 
 pub use error::{Error, Result};
 pub(crate) use failure::{failure, transfer_result};
-pub use files::Files;
+pub use files::{Files, Place};
 pub use listed::{Listed, Listing};
 pub use tree::NoFiles;
 pub use upload::PlannedUpload;

@@ -44,13 +44,13 @@ impl PlannedUpload {
     }
 
     /// Takes everything from `data` and makes the file appear, or leaves nothing but what is kept for its uploader. Returns
-    /// the bytes taken.
+    /// what is there now.
     // Not an `async fn`, which would hold what it begins with beside the future that it makes of it.
     pub fn run(
         self,
         data: Box<dyn DataConnection>,
         abort: &Abort,
-    ) -> impl Future<Output = Result<u64>> + Send {
+    ) -> impl Future<Output = Result<storage::Stored>> + Send {
         let Self { upload, naming } = self;
         upload.run(data, abort).map(move |done| match (done, naming) {
             // Somebody else has taken the name meanwhile: the next try gets another one.

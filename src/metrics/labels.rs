@@ -202,7 +202,8 @@ impl LoginResult {
     pub(super) const ALL: [Self; 6] =
         [Self::Ok, Self::Anonymous, Self::BadCredentials, Self::LockedOut, Self::Denied, Self::Limited];
 
-    pub(super) const fn label(self) -> &'static str {
+    /// The label value.
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Anonymous => "anonymous",
@@ -266,6 +267,39 @@ impl Toward {
         match self {
             Self::Owner => "owner",
             Self::Client => "client",
+        }
+    }
+}
+
+/// What became of an event, or of a try to deliver it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventOutcome {
+    /// The sink has taken it.
+    Delivered,
+    /// The sink has not, and is tried again.
+    Retried,
+    /// It was given up, and is among the dead letters.
+    Dead,
+    /// There was no room for it.
+    Dropped,
+    /// There was no room for it, so what it would have told of was refused.
+    Refused,
+    /// The process has stopped before it was delivered.
+    Lost,
+}
+
+impl EventOutcome {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Delivered, Self::Retried, Self::Dead, Self::Dropped, Self::Refused, Self::Lost];
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retried => "retried",
+            Self::Dead => "dead",
+            Self::Dropped => "dropped",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
         }
     }
 }

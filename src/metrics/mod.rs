@@ -4,6 +4,7 @@
 //! the rest from the enums here. Counters exist from the start, so that a rate over one never misses its first event.
 
 mod counted;
+mod events;
 mod forwarded;
 mod labels;
 mod limited;
@@ -21,8 +22,8 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
 
 pub use counted::{ByteCount, Counted};
 pub use labels::{
-    Cleaned, Direction, Forwarded, HandshakeResult, LoginResult, Rejection, Reloaded, SessionTls,
-    StoreOperation, StoreOutcome, TlsConnection, Toward, TransferResult,
+    Cleaned, Direction, EventOutcome, Forwarded, HandshakeResult, LoginResult, Rejection, Reloaded,
+    SessionTls, StoreOperation, StoreOutcome, TlsConnection, Toward, TransferResult,
 };
 pub use limited::{Limited, Scope};
 pub use reading::Reading;
@@ -74,6 +75,9 @@ pub struct Metrics {
     forwarded_connections_total: IntCounterVec,
     forwarded_bytes: IntCounterVec,
     connections_rejected: IntCounterVec,
+    events: IntCounterVec,
+    events_queued: IntGaugeVec,
+    events_oldest: IntGaugeVec,
     commands: IntCounterVec,
     command_seconds: HistogramVec,
 }
@@ -206,6 +210,21 @@ impl Metrics {
                 "bucketport_connections_rejected_total",
                 "Connections turned away.",
                 &["reason"],
+            ),
+            events: table.counters(
+                "bucketport_events_total",
+                "What became of events for a sink.",
+                &["sink", "result"],
+            ),
+            events_queued: table.gauges(
+                "bucketport_events_queued",
+                "Events that wait for a sink now.",
+                &["sink"],
+            ),
+            events_oldest: table.gauges(
+                "bucketport_events_oldest_timestamp_seconds",
+                "When the oldest event that waits for a sink was made, in seconds since 1970; 0 while none waits.",
+                &["sink"],
             ),
             commands: table.counters("bucketport_commands_total", "Commands received.", &["command"]),
             command_seconds: table.histograms(

@@ -56,7 +56,7 @@ impl Store {
         let mut bytes = OldBytes::of(got.body, got.meta.size);
         let mut upload = Upload::plan(&Arc::new(self.clone()), to.clone()).await?;
         match upload.fill(&mut bytes).await {
-            Ok(()) => upload.commit(&condition).await,
+            Ok(()) => upload.commit(&condition).await.map(drop),
             Err(error) => {
                 upload.abort().await;
                 Err(error)

@@ -94,7 +94,7 @@ impl Store {
     ) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(|error| Error::record(error.into()))?;
         let path = self.records_folder(kind)?.join(name)?;
-        self.whole.destination(&path).await?.put(vec![text.into()], condition).await
+        self.whole.destination(&path).await?.put(vec![text.into()], condition).await.map(drop)
     }
 
     /// How old a record is by the store's clock and ours; none if there is none. Where the store does not tell, it may be

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::budget::Charge;
-use super::driver::{Condition, Destination, Lifetime, OpenUpload, Saved};
+use super::driver::{Condition, Destination, Lifetime, OpenUpload, Saved, Written};
 use super::error::{Error, Result};
 use super::noted::Noted;
 use super::path::StorePath;
@@ -200,7 +200,7 @@ impl Multipart {
         &mut self,
         (body, _charge): (Vec<Bytes>, Charge),
         condition: &Condition,
-    ) -> Result<()> {
+    ) -> Result<Written> {
         match std::mem::replace(&mut self.state, State::Ended) {
             State::Unknown(destination) => destination.put(body, condition).await,
             State::Opening(_) | State::Open(_) | State::Ended => Err(Error::Changed),
@@ -208,18 +208,19 @@ impl Multipart {
     }
 
     /// Makes the object appear from the parts, all of which have arrived.
-    pub(super) async fn complete(&mut self, condition: &Condition) -> Result<()> {
+    pub(super) async fn complete(&mut self, condition: &Condition) -> Result<Written> {
+        let mut written = Written::default();
         if let State::Open(open) = &mut self.state
             && let Some(upload) = &mut open.upload
         {
-            upload.complete(condition).await?;
+            written = upload.complete(condition).await?;
             open.upload = None;
             if let Some(noted) = open.noted.take() {
                 noted.forget();
             }
         }
         self.state = State::Ended;
-        Ok(())
+        Ok(written)
     }
 
     /// Leaves nothing of the upload in the store. Waits for that, but not for a store that hangs: then it goes on in

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::append::Position;
 use super::download::Download;
-use super::driver::Condition;
+use super::driver::{Condition, Written};
 use super::error::{Error, Result};
 use super::keeper::Keeper;
 use super::kept::Kept;
@@ -59,6 +59,21 @@ pub struct PlannedUpload {
     upload: Upload,
     old: Option<OldBytes>,
     condition: Condition,
+}
+
+/// What became of an upload that the store has confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Bytes that were taken from the client.
+    pub taken: u64,
+    /// Bytes of the whole object, those that stood there before included.
+    pub size: u64,
+    /// The store's tag of this content, if it has told one.
+    pub etag: Option<String>,
+    /// The store's name for this version, if it has told one.
+    pub version: Option<String>,
+    /// The SHA-256 of the whole object, if it was kept with it.
+    pub sha256: Option<String>,
 }
 
 /// A download whose object is open.
@@ -176,10 +191,9 @@ impl PlannedUpload {
     }
 
     /// Takes everything from `data` and makes the object appear, or leaves nothing but what is kept for its uploader.
-    /// Returns the bytes taken.
     ///
     /// `abort` is heeded until the client's last byte is here; after that the store decides.
-    pub async fn run(mut self, mut data: Box<dyn DataConnection>, abort: &Abort) -> Result<u64> {
+    pub async fn run(mut self, mut data: Box<dyn DataConnection>, abort: &Abort) -> Result<Stored> {
         let (upload, old) = (&mut self.upload, &mut self.old);
         let mut ready = false;
         let filling = async {
@@ -194,8 +208,16 @@ impl PlannedUpload {
         };
         match abort.unless_requested(filling).await {
             Ok(taken) => {
-                self.upload.commit(&self.condition).await?;
-                Ok(taken)
+                let size = self.upload.total();
+                let Written { etag, version, checksum } = self.upload.commit(&self.condition).await?;
+                Ok(Stored {
+                    taken,
+                    size,
+                    // As people and notifications of stores write it, without the quotes of the header.
+                    etag: etag.map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned()),
+                    version,
+                    sha256: checksum.map(|sum| sum.to_string()),
+                })
             }
             Err(error) => {
                 data.reset();

@@ -195,7 +195,7 @@ impl Store {
     /// Makes the hidden object that keeps `directory`.
     pub(super) async fn put_marker(&self, directory: &StorePath) -> Result<()> {
         let marker = self.driver.destination(&directory.join(self.marker())?).await?;
-        marker.put(Vec::new(), &Condition::Any).await
+        marker.put(Vec::new(), &Condition::Any).await.map(drop)
     }
 
     /// Fails unless `condition` holds at `path`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::budget::LARGEST_BUFFER;
-use super::driver::{Condition, Lifetime, Uploader};
+use super::driver::{Condition, Lifetime, Uploader, Written};
 use super::error::{Error, Result};
 use super::keeper::Keeper;
 use super::kept::Kept;
@@ -184,7 +184,7 @@ impl Upload {
 
     /// Makes the object appear, whole, if `condition` holds. The caller must not drop this future: the store may be
     /// just about to confirm.
-    pub(super) async fn commit(mut self, condition: &Condition) -> Result<()> {
+    pub(super) async fn commit(mut self, condition: &Condition) -> Result<Written> {
         let result = self.finish(condition).await;
         if result.is_err() {
             self.abort().await;
@@ -194,7 +194,7 @@ impl Upload {
         result
     }
 
-    async fn finish(&mut self, condition: &Condition) -> Result<()> {
+    async fn finish(&mut self, condition: &Condition) -> Result<Written> {
         if !self.multipart.is_unknown() {
             if self.part.len() > 0 {
                 self.send_part().await?;

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["data", "digest", "facts", "path", "reply", "tls", "user"],
     &["session"],
     &["sessions"],
-    &["recent"],
+    &["events", "recent"],
     &["auth"],
     &["storage"],
     &["files"],
@@ -35,9 +35,11 @@ const LAYERS: &[&[&str]] = &[
 const NARROWER: &[(&str, &[&str])] = &[
     // A store moves bytes for whoever asks: it knows no session and no user.
     ("storage", &["config", "data", "metrics", "shutdown", "spans"]),
+    // Whoever is told of something knows only what it is told.
+    ("events", &["config", "metrics", "shutdown"]),
     // Whoever watches the gateway sees what is told of sessions and can end them. Of users, files and sockets it knows
     // nothing.
-    ("http", &["config", "metrics", "recent", "session", "sessions", "shutdown", "storage"]),
+    ("http", &["config", "events", "metrics", "recent", "session", "sessions", "shutdown", "storage"]),
     // Another process's status, over HTTP.
     ("terminal", &["config", "http"]),
     ("logging", &["config", "spans"]),
@@ -47,8 +49,9 @@ const NARROWER: &[(&str, &[&str])] = &[
 /// Crates, and parts of crates, that only these modules may name, so that one module can follow or replace them. No
 /// owner: not used yet.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("aws_lc_rs", &["auth", "digest", "edge", "http", "storage"]),
+    ("aws_lc_rs", &["auth", "digest", "edge", "events", "http", "storage"]),
     ("axum", &["http"]),
+    ("backon", &["events"]),
     ("bcrypt", &["hashes"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
@@ -72,7 +75,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("prometheus", &["metrics"]),
     ("proxy_header", &["edge"]),
     ("rcgen", &["tls"]),
-    ("reqwest", &["auth", "terminal"]),
+    ("redb", &["events"]),
+    ("reqwest", &["auth", "events", "terminal"]),
     ("rustls", &["tls"]),
     ("serde_saphyr", &["config"]),
     ("tokio::net", &["net", "control", "edge", "http", "app"]),
@@ -83,6 +87,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["logging"]),
     ("unftp_core", &["control", "storage"]),
     ("unftp_sbe_gcs", &["storage"]),
+    ("uuid", &["events"]),
     ("x509_parser", &["tls"]),
 ];
 

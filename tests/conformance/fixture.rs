@@ -368,7 +368,7 @@ impl Fixture {
             !seen.lock().expect("not poisoned").finished,
             "only a download's end is announced to the client"
         );
-        result
+        result.map(|stored| stored.taken)
     }
 
     /// Puts a file there.

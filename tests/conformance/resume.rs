@@ -34,7 +34,7 @@ pub(crate) async fn upload(
 ) -> Result<u64> {
     let planned = store_of(fixture, "acme").plan_upload(&fixture.path(name), mode).await?;
     let (data, _) = FakeData::uploads(script);
-    planned.run(data, &Abort::new()).await
+    Ok(planned.run(data, &Abort::new()).await?.taken)
 }
 
 /// Sends `bytes` and breaks.

@@ -117,10 +117,21 @@ pub(in crate::storage) trait Destination: Debug + Send {
 
     /// Makes the object appear, whole. `condition` has just been seen to hold; a store that can makes it part of the
     /// request, so that it holds against a rival too. The caller waits for the end.
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()>;
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<Written>;
 
     /// Begins an upload in parts.
     async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>>;
+}
+
+/// What a store says of a file that it has just written, as far as it says anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::storage) struct Written {
+    /// Differs between two contents of one name.
+    pub(in crate::storage) etag: Option<String>,
+    /// The name of this version, in a store that keeps older ones.
+    pub(in crate::storage) version: Option<String>,
+    /// What the content is, if that is kept with it.
+    pub(in crate::storage) checksum: Option<Checksum>,
 }
 
 /// An upload in parts, which the store holds open until it is completed or aborted.
@@ -137,7 +148,7 @@ pub(in crate::storage) trait OpenUpload: Debug + Send {
     fn send(&mut self, part: Vec<Bytes>) -> Result<Sending>;
 
     /// Makes the object appear, once all parts have arrived. `condition` is as in [`Destination::put`].
-    async fn complete(&mut self, condition: &Condition) -> Result<()>;
+    async fn complete(&mut self, condition: &Condition) -> Result<Written>;
 
     /// Leaves nothing of it.
     async fn abort(&mut self) -> Result<()>;

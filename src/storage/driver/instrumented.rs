@@ -12,7 +12,7 @@ use tracing::{Instrument, Span};
 
 use super::contract::{
     Condition, Dated, Destination, Directory, Driver, EntryPage, Existing, Get, Got, Keys, LeftOver,
-    Lifetime, Meta, OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader,
+    Lifetime, Meta, OpenUpload, Pages, Ranges, Renamed, Saved, Sending, Swept, Uploader, Written,
 };
 use crate::metrics::{Metrics, StoreOperation, StoreOutcome};
 use crate::spans;
@@ -191,7 +191,7 @@ impl Destination for Instrumented<Box<dyn Destination>> {
         self.inner.describe(uploader);
     }
 
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<Written> {
         self.meter.measure(StoreOperation::Put, self.inner.put(body, condition)).await
     }
 
@@ -225,7 +225,7 @@ impl OpenUpload for Instrumented<Box<dyn OpenUpload>> {
         Ok(measured.boxed())
     }
 
-    async fn complete(&mut self, condition: &Condition) -> Result<()> {
+    async fn complete(&mut self, condition: &Condition) -> Result<Written> {
         self.meter.measure(StoreOperation::CompleteMultipart, self.inner.complete(condition)).await
     }
 

@@ -10,7 +10,7 @@ mod memory;
 pub(in crate::storage) use cloud::{Bucket, Names, Wire};
 pub(in crate::storage) use contract::{
     Body, Chunk, Condition, Destination, Driver, Get, Lifetime, Mark, Memory, Meta, OpenUpload, Pages,
-    Ranges, Renamed, Saved, Uploader, Version,
+    Ranges, Renamed, Saved, Uploader, Version, Written,
 };
 pub use contract::{Dated, Existing, LeftOver, Swept};
 pub(in crate::storage) use gcs::{StreamedBucket, connect as connect_gcs};

@@ -10,6 +10,7 @@ mod killed;
 mod namespaces;
 mod place;
 mod raw;
+mod receiver;
 mod s3;
 mod tls;
 
@@ -26,6 +27,7 @@ pub(crate) use killed::{Killed, killed};
 pub(crate) use namespaces::Namespace;
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
 pub(crate) use raw::{Raw, accepted, eprt_command, may_use_port_20, port_command, reset};
+pub(crate) use receiver::{Delivery, Manner, Receiver};
 pub(crate) use s3::S3Server;
 pub(crate) use tls::{Authority, Certificate, Pair, python_with_tls, setup};
 

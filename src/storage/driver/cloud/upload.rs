@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::{
-    Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, TagSet,
+    Attribute, Attributes, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    TagSet,
 };
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,7 +21,7 @@ use crate::storage::answer::{self, Meaning};
 use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::checksum::{Checksum, Hasher};
 use crate::storage::driver::contract::{
-    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader,
+    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader, Written,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -54,7 +55,7 @@ impl Destination for CloudDestination {
         self.labels = Some(self.manner.labels.for_file(&self.path, uploader));
     }
 
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<Written> {
         let payload = PutPayload::from_iter(body);
         let mode = if matches!(condition, Condition::Absent) { PutMode::Create } else { PutMode::Overwrite };
         let Self { manner: Manner { clients, shutdown, .. }, path, labels } = *self;
@@ -85,21 +86,21 @@ async fn put(
     path: StorePath,
     payload: PutPayload,
     (mode, labels): (PutMode, Option<(Attributes, TagSet)>),
-) -> Result<()> {
+) -> Result<Written> {
     let claim = Claim::new();
-    let (mut attributes, tags) = match labels {
-        Some((mut attributes, tags)) => {
-            attributes.insert(Attribute::Metadata(CHECKSUM.into()), checksum(&payload).to_string().into());
-            (attributes, tags)
-        }
-        None => Default::default(),
-    };
+    let checksum = labels.is_some().then(|| checksum(&payload));
+    let (mut attributes, tags) = labels.unwrap_or_default();
+    if let Some(checksum) = checksum {
+        attributes.insert(Attribute::Metadata(CHECKSUM.into()), checksum.to_string().into());
+    }
     claim.put_on(&mut attributes);
     let mut options = PutOptions { mode, attributes, tags, ..PutOptions::default() };
     let mut tries = 0;
     loop {
-        let result = objects.put_opts(path.as_path(), payload.clone(), options.clone()).await;
-        let Err(error) = result else { return Ok(()) };
+        let error = match objects.put_opts(path.as_path(), payload.clone(), options.clone()).await {
+            Ok(PutResult { e_tag, version, .. }) => return Ok(Written { etag: e_tag, version, checksum }),
+            Err(error) => error,
+        };
         let creates = options.mode == PutMode::Create;
         // `conditional_put = disabled`, for servers that know none: the object has just been asked for, and that must do.
         if creates && matches!(error, object_store::Error::NotImplemented { .. }) {
@@ -107,7 +108,8 @@ async fn put(
             continue;
         }
         match claim.holder(&objects, &path).await {
-            Holder::Ours => return Ok(()),
+            // The answer that named it was lost.
+            Holder::Ours => return Ok(Written { checksum, ..Written::default() }),
             // That the name is taken is said only of what is there.
             Holder::Another if creates && is_lost(&error) => return Err(Error::AlreadyExists),
             // It was taken, and is not any more.
@@ -166,12 +168,17 @@ impl OpenUpload for CloudUpload {
         Ok(Box::pin(async move { sending.await.map_err(Error::task_lost)?.map_err(write_error) }))
     }
 
-    async fn complete(&mut self, _condition: &Condition) -> Result<()> {
+    async fn complete(&mut self, _condition: &Condition) -> Result<Written> {
         // A multipart upload cannot be made conditional on every store: that the condition was just checked must do.
-        let Err(error) = self.parts.complete().await else { return Ok(()) };
+        let error = match self.parts.complete().await {
+            Ok(PutResult { e_tag, version, .. }) => {
+                return Ok(Written { etag: e_tag, version, ..Written::default() });
+            }
+            Err(error) => error,
+        };
         match &self.claim {
             Some(claim) if claim.holder(&self.manner.clients.objects, &self.path).await == Holder::Ours => {
-                Ok(())
+                Ok(Written::default())
             }
             Some(_) | None => Err(write_error(error)),
         }

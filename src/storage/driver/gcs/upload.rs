@@ -20,7 +20,7 @@ use super::feed::{Fed, Feeder, Hash, feed};
 use crate::shutdown::Shutdown;
 use crate::storage::budget::LARGEST_BUFFER;
 use crate::storage::driver::contract::{
-    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader,
+    Condition, Destination, Lifetime, OpenUpload, Saved, Sending, Uploader, Written,
 };
 use crate::storage::error::{Error, Result};
 use crate::storage::path::StorePath;
@@ -55,13 +55,14 @@ impl Destination for StreamedDestination {
         self.whole.describe(uploader);
     }
 
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<Written> {
         let Self { whole, uploads, path, shutdown } = *self;
         // The crate knows no conditions.
         if matches!(condition, Condition::Any) {
             let upload = StreamedUpload::begin(uploads, path, &shutdown);
             match timeout(WHOLE, upload.whole(body.clone())).await.unwrap_or_else(|_| Err(silent())) {
-                Ok(()) => return Ok(()),
+                // The crate tells nothing of it.
+                Ok(()) => return Ok(Written::default()),
                 // The body is still here. The other client tries again, and knows what has become of an upload whose
                 // answer was lost.
                 Err(error) => tracing::debug!(%error, "sent again by the other client"),
@@ -180,15 +181,15 @@ impl OpenUpload for StreamedUpload {
         Ok(sending.boxed())
     }
 
-    async fn complete(&mut self, _condition: &Condition) -> Result<()> {
+    async fn complete(&mut self, _condition: &Condition) -> Result<Written> {
         // The request cannot be made conditional: that the condition was just checked must do.
         match self.end().await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(Written::default()),
             // Semantics decision: an upload cannot be marked here, so the object itself is asked. If it holds the very bytes
             // that were sent, the client's file is there.
             Err((_, Some(hash))) if self.holds(hash).await => {
                 tracing::info!(key = %self.path, "the store's answer said otherwise, but the upload is there");
-                Ok(())
+                Ok(Written::default())
             }
             Err((error, _)) => Err(error),
         }

@@ -11,7 +11,7 @@ use super::disk::{Cost, Disk, SMALL};
 use super::durability::Durability;
 use super::staged::{Publish, Staged};
 use crate::storage::driver::contract::{
-    Condition, Destination, Lifetime, OpenUpload, Saved, SavedPart, Sending, Uploader,
+    Condition, Destination, Lifetime, OpenUpload, Saved, SavedPart, Sending, Uploader, Written,
 };
 use crate::storage::error::{Error, Result};
 
@@ -35,7 +35,7 @@ impl Destination for FolderDestination {
         // A file has its bytes and nothing else.
     }
 
-    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<()> {
+    async fn put(self: Box<Self>, body: Vec<Bytes>, condition: &Condition) -> Result<Written> {
         let Self { path, freeing, durability, disk } = *self;
         let publish = publish(condition);
         let size = body.iter().map(Bytes::len).sum();
@@ -44,7 +44,9 @@ impl Destination for FolderDestination {
             staged.write(&body)?;
             staged.publish(publish)
         };
-        disk.run(Cost::of(size).max(freeing).max(durability.cost()), work).await
+        disk.run(Cost::of(size).max(freeing).max(durability.cost()), work).await?;
+        // A file system says nothing of it.
+        Ok(Written::default())
     }
 
     async fn open(self: Box<Self>, lifetime: Lifetime) -> Result<Box<dyn OpenUpload>> {
@@ -94,7 +96,7 @@ impl OpenUpload for FolderUpload {
         }))
     }
 
-    async fn complete(&mut self, condition: &Condition) -> Result<()> {
+    async fn complete(&mut self, condition: &Condition) -> Result<Written> {
         // It stays here until it has its name, for whoever aborts it or leaves it to another session.
         let staged = Arc::clone(self.staged.as_ref().ok_or(Error::Changed)?);
         let (size, publish) = (self.written.load(Ordering::Acquire), publish(condition));
@@ -105,7 +107,7 @@ impl OpenUpload for FolderUpload {
         // On a blocking thread: closing a large file and replacing another can take long.
         self.disk.run(Cost::Large, complete).await?;
         self.staged = None;
-        Ok(())
+        Ok(Written::default())
     }
 
     async fn abort(&mut self) -> Result<()> {

@@ -1,0 +1,278 @@
+//! The events that wait for one webhook: in memory alone, or in the folder with the first of them in memory.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+use super::dead;
+use super::disk::{Disk, Found, NotKept, size};
+use super::event::Letter;
+use super::room::{Place, Room};
+use super::window::{Next, Window};
+use crate::metrics::{EventOutcome, Metrics};
+
+/// Numbers from here on are of events that could not be written to the folder and are in memory alone.
+const IN_MEMORY: u64 = 1 << 63;
+/// What is held for an event beside its paths, until it is known how large it is. Few are larger than half of that.
+const LIKELY: u64 = 2048;
+/// How long it takes until a folder that failed is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The queue of one sink.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sink: String,
+    room: Arc<Room>,
+    /// How many are held in memory at most.
+    most: usize,
+    disk: Option<Disk>,
+    state: Mutex<State>,
+    changed: Notify,
+    /// How many wait, those on disk alone included.
+    waiting: watch::Sender<u64>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    window: Window,
+    /// The number of the last one from the folder that is or was in the window.
+    seen: u64,
+    /// The number of the last one that was left to the folder alone. If it is above `seen`, those between are there.
+    left: u64,
+    /// The number of the last one that is in memory alone.
+    last: u64,
+}
+
+/// What an event that is given up or delivered leaves behind.
+enum End {
+    Delivered,
+    Dead { attempts: u32, reason: String },
+}
+
+impl Queue {
+    /// The queue of `sink`, in memory: room for `most` events.
+    pub(super) fn in_memory(sink: &str, most: usize, metrics: &Arc<Metrics>) -> Self {
+        Self::new(sink, Room::new(most as u64), most, None, metrics)
+    }
+
+    /// The queue of `sink` in the folder, with room for so many `bytes`, of which `found` is there. `most` are held in
+    /// memory.
+    pub(super) fn on_disk(
+        sink: &str,
+        most: usize,
+        (disk, bytes, found): (&Disk, u64, Found),
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let queue = Self::new(sink, Room::new(bytes), most, Some(disk.clone()), metrics);
+        queue.room.take(found.bytes);
+        queue.waiting.send_replace(found.count);
+        queue.state().left = found.last;
+        queue
+    }
+
+    fn new(sink: &str, room: Arc<Room>, most: usize, disk: Option<Disk>, metrics: &Arc<Metrics>) -> Self {
+        let (state, changed, waiting) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        let (sink, metrics) = (sink.to_owned(), Arc::clone(metrics));
+        Self { sink, room, most, disk, state, changed, waiting, metrics }
+    }
+
+    /// Holds room for an event about paths of so many bytes.
+    pub(super) fn hold(&self, paths: usize) -> Option<Place> {
+        // Each stands in it three times: as it is, as the key and as what it is about.
+        self.room.hold(if self.disk.is_some() { LIKELY + 3 * paths as u64 } else { 1 })
+    }
+
+    /// Puts `letter` in. What is returned tells when it is as safe as it gets here, or that it is not, although it may be
+    /// delivered.
+    pub(super) fn put(
+        self: &Arc<Self>,
+        letter: Letter,
+        place: Place,
+    ) -> oneshot::Receiver<Result<(), NotKept>> {
+        place.fill(self.units(&letter));
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        let (told, hears) = oneshot::channel();
+        let Some(disk) = &self.disk else {
+            self.push_in_memory(letter);
+            // Who hears of it holds the other end.
+            let _ = told.send(Ok(()));
+            return hears;
+        };
+        let (queue, copy) = (Arc::clone(self), letter.clone());
+        let kept = move |number: Result<u64, NotKept>| {
+            let kept = number.map(|number| queue.push_from_disk(number, copy.clone()));
+            if kept.is_err() {
+                queue.keep_if_room(copy);
+            }
+            // Nobody waits for it any more.
+            let _ = told.send(kept);
+        };
+        disk.put(&self.sink, letter, Box::new(kept));
+        hears
+    }
+
+    fn push_in_memory(&self, letter: Letter) {
+        let mut state = self.state();
+        state.last += 1;
+        let number = IN_MEMORY + state.last;
+        state.window.push(number, letter);
+        self.announce(state);
+    }
+
+    /// What could not be written is delivered from memory, if it has room for it.
+    fn keep_if_room(&self, letter: Letter) {
+        if self.state().window.len() < self.most {
+            return self.push_in_memory(letter);
+        }
+        self.room.give_back(self.units(&letter));
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+        self.metrics.events(&self.sink, EventOutcome::Dropped, 1);
+    }
+
+    fn push_from_disk(&self, number: u64, letter: Letter) {
+        let mut state = self.state();
+        // Whoever reads from the folder next finds it there.
+        if state.left > state.seen || state.window.len() >= self.most {
+            state.left = number;
+        } else {
+            state.seen = number;
+            state.window.push(number, letter);
+        }
+        self.announce(state);
+    }
+
+    /// Takes more from the folder, if it has more and there is room for a good part of them.
+    pub(super) async fn refill(&self) {
+        let Some(disk) = &self.disk else { return };
+        let (after, wanted) = {
+            let state = self.state();
+            if state.left <= state.seen || state.window.len() > self.most / 2 {
+                return;
+            }
+            (state.seen, self.most - state.window.len())
+        };
+        let Ok(read) = disk.read(&self.sink, after, wanted).await else {
+            // The log has it.
+            return sleep(PAUSE).await;
+        };
+        let mut state = self.state();
+        for (number, letter) in read {
+            state.seen = number;
+            state.window.push(number, letter);
+        }
+        self.announce(state);
+    }
+
+    /// The next to be sent, if one may go.
+    pub(super) fn next(&self) -> Option<Next> {
+        self.state().window.next(Instant::now())
+    }
+
+    /// When the first of those that are put off may go.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.state().window.next_due()
+    }
+
+    /// Resolves when something may have changed. One caller at a time; dropping the future loses nothing.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The sink has taken it.
+    pub(super) fn delivered(&self, number: u64) {
+        self.metrics.events(&self.sink, EventOutcome::Delivered, 1);
+        self.end(number, &End::Delivered);
+    }
+
+    /// The sink is there again: what had not reached it goes at once.
+    pub(super) fn hurry_unreached(&self) {
+        self.state().window.hurry_unreached();
+    }
+
+    /// The sink has not taken it. It goes again after a pause, unless it is too old or was tried too often.
+    pub(super) fn failed(&self, next: &Next, reason: String, unreached: bool, limits: Limits) {
+        let mut state = self.state();
+        let attempts = state.window.tried(next.number);
+        let age = (Utc::now() - next.letter.made).to_std().unwrap_or_default();
+        if age < limits.max_age && limits.max_attempts.is_none_or(|most| attempts < most) {
+            state.window.put_off(next.number, Instant::now(), unreached);
+            drop(state);
+            return self.metrics.events(&self.sink, EventOutcome::Retried, 1);
+        }
+        drop(state);
+        let id = String::from_utf8_lossy(&next.letter.body);
+        tracing::error!(sink = self.sink, attempts, reason, event = %id, "an event is given up");
+        self.metrics.events(&self.sink, EventOutcome::Dead, 1);
+        self.end(next.number, &End::Dead { attempts, reason });
+    }
+
+    fn end(&self, number: u64, end: &End) {
+        let mut state = self.state();
+        let Some(letter) = state.window.remove(number) else { return };
+        self.room.give_back(self.units(&letter));
+        if let Some(disk) = &self.disk {
+            match end {
+                End::Dead { attempts, reason } => {
+                    disk.bury(&self.sink, number, dead::line(&letter, *attempts, reason));
+                }
+                End::Delivered if number < IN_MEMORY => disk.remove(&self.sink, number),
+                End::Delivered => {}
+            }
+        }
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+        self.announce(state);
+    }
+
+    /// What waits for its pause goes at once.
+    pub(super) fn hurry(&self) {
+        let mut state = self.state();
+        state.window.hurry();
+        self.announce(state);
+    }
+
+    /// Resolves when nothing waits that a stop would lose.
+    pub(super) async fn settled(&self) {
+        if self.disk.is_none() {
+            // The sender is ours.
+            let _ = self.waiting.subscribe().wait_for(|&waiting| waiting == 0).await;
+        }
+    }
+
+    /// How many wait, and since when the oldest does.
+    pub(super) fn depth(&self) -> (u64, Option<DateTime<Utc>>) {
+        (*self.waiting.borrow(), self.state().window.oldest())
+    }
+
+    /// Whether what waits is there after a restart.
+    pub(super) fn lasts(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// How much room it takes.
+    fn units(&self, letter: &Letter) -> u64 {
+        if self.disk.is_some() { size(letter) } else { 1 }
+    }
+
+    fn announce(&self, state: MutexGuard<'_, State>) {
+        let oldest = state.window.oldest().map_or(0, |made| made.timestamp());
+        self.metrics.events_wait(&self.sink, *self.waiting.borrow(), oldest);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When an event is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) max_age: Duration,
+    pub(super) max_attempts: Option<u32>,
+}

@@ -1,0 +1,73 @@
+//! How much may wait for one sink, in events or in bytes, and places that are held for what is still to happen.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Room for what waits.
+#[derive(Debug)]
+pub(super) struct Room {
+    limit: u64,
+    used: AtomicU64,
+}
+
+/// Room that is held for something; given back when dropped, unless it is [used](Self::fill).
+#[derive(Debug)]
+pub(super) struct Place {
+    room: Arc<Room>,
+    held: u64,
+}
+
+impl Room {
+    /// Room of which nothing is used.
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicU64::new(0) })
+    }
+
+    /// Holds so much of it; none if there is not as much left.
+    pub(super) fn hold(self: &Arc<Self>, wanted: u64) -> Option<Place> {
+        let left = |used: u64| used.checked_add(wanted).filter(|&used| used <= self.limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).ok()?;
+        Some(Place { room: Arc::clone(self), held: wanted })
+    }
+
+    /// Counts what was there before this process, however much it is.
+    pub(super) fn take(&self, amount: u64) {
+        self.used.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// What was [taken](Self::take) or [filled](Place::fill) is free again.
+    pub(super) fn give_back(&self, amount: u64) {
+        self.used.fetch_sub(amount, Ordering::Relaxed);
+    }
+}
+
+impl Place {
+    /// Puts in what takes `amount`, which should not be more than was held: then it is taken all the same.
+    pub(super) fn fill(mut self, amount: u64) {
+        self.room.take(amount);
+        self.room.give_back(std::mem::take(&mut self.held));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.room.give_back(self.held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_given_back_or_filled() {
+        let room = Room::new(10);
+        let first = room.hold(6).expect("room");
+        assert!(room.hold(5).is_none());
+        drop(first);
+        room.hold(10).expect("room").fill(3);
+        assert!(room.hold(8).is_none() && room.hold(7).is_some());
+        room.give_back(3);
+        assert!(room.hold(10).is_some());
+    }
+}

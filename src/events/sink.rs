@@ -1,0 +1,132 @@
+//! One sink: what it is told of, and where that waits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::oneshot;
+
+use super::disk::{Disk, Found, NotKept};
+use super::event::Letter;
+use super::filter::{About, passes};
+use super::lines::{Lines, Output};
+use super::queue::{Limits, Queue};
+use super::room::Place;
+use super::sender::Sender;
+use super::webhook::Webhook;
+use crate::config::{EventFilter, QueueConfig, SinkConfig, SinkKind};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+
+/// One of `[[events]]`.
+#[derive(Debug)]
+pub(super) struct Sink {
+    pub(super) name: String,
+    pub(super) required: bool,
+    filter: EventFilter,
+    outlet: Outlet,
+}
+
+#[derive(Debug)]
+enum Outlet {
+    Queue(Arc<Queue>),
+    Lines(Lines),
+}
+
+impl Sink {
+    /// Opens it, and runs what serves it.
+    pub(super) fn start(
+        config: &SinkConfig,
+        limits: &QueueConfig,
+        disk: Option<(&Disk, Found)>,
+        metrics: &Arc<Metrics>,
+        shutdown: &Shutdown,
+    ) -> io::Result<Self> {
+        let name = config.name.clone();
+        let lines = |output| Lines::start(&name, output, limits.memory, metrics).map(Outlet::Lines);
+        let outlet = match &config.kind {
+            SinkKind::Stdout => lines(Output::Stdout)?,
+            SinkKind::File(path) => lines(Output::file(path.clone())?)?,
+            SinkKind::Webhook(hook) => {
+                let queue = match disk {
+                    Some((disk, found)) => {
+                        Queue::on_disk(&name, limits.memory, (disk, limits.disk, found), metrics)
+                    }
+                    None => Queue::in_memory(&name, limits.memory, metrics),
+                };
+                let queue = Arc::new(queue);
+                let given_up = Limits { max_age: hook.max_age, max_attempts: hook.max_attempts };
+                let webhook = Webhook::new(hook.clone()).map_err(io::Error::other)?;
+                let sender = Sender::new(&name, &queue, webhook, hook.concurrency, given_up);
+                shutdown.spawn_service("event sender", sender.run(shutdown.clone()));
+                Outlet::Queue(queue)
+            }
+        };
+        Ok(Self { name, required: config.required, filter: config.filter.clone(), outlet })
+    }
+
+    /// Whether it is told of such events.
+    pub(super) fn wants(&self, about: &About<'_>) -> bool {
+        passes(&self.filter, about)
+    }
+
+    /// Holds room for an event about paths of so many bytes.
+    pub(super) fn hold(&self, paths: usize) -> Option<Place> {
+        match &self.outlet {
+            Outlet::Queue(queue) => queue.hold(paths),
+            Outlet::Lines(lines) => lines.hold(),
+        }
+    }
+
+    /// Puts an event in. What is returned tells when it is as safe as it gets here.
+    pub(super) fn put(&self, letter: &Letter, place: Place) -> oneshot::Receiver<Result<(), NotKept>> {
+        match &self.outlet {
+            Outlet::Queue(queue) => queue.put(letter.clone(), place),
+            Outlet::Lines(lines) => lines.put(letter, place),
+        }
+    }
+
+    /// Whether what it is told waits for somebody else to take it.
+    pub(super) fn is_queue(&self) -> bool {
+        matches!(self.outlet, Outlet::Queue(_))
+    }
+
+    /// Whether what it was told outlives the process, as soon as that is safe.
+    pub(super) fn lasts(&self) -> bool {
+        matches!(&self.outlet, Outlet::Queue(queue) if queue.lasts())
+    }
+
+    /// Opens its file anew.
+    pub(super) fn reopen(&self) {
+        if let Outlet::Lines(lines) = &self.outlet {
+            lines.reopen();
+        }
+    }
+
+    /// Resolves when nothing waits that a stop would lose. What waits for another try is tried at once.
+    pub(super) async fn settled(&self) {
+        match &self.outlet {
+            Outlet::Queue(queue) => {
+                queue.hurry();
+                queue.settled().await;
+            }
+            Outlet::Lines(lines) => lines.settled().await,
+        }
+    }
+
+    /// Nothing is written any more after this moment.
+    pub(super) fn close(&self, until: Instant) {
+        if let Outlet::Lines(lines) = &self.outlet {
+            lines.close(until);
+        }
+    }
+
+    /// How many events wait, and since when the oldest of a queue does.
+    pub(super) fn depth(&self) -> (u64, Option<DateTime<Utc>>) {
+        match &self.outlet {
+            Outlet::Queue(queue) => queue.depth(),
+            Outlet::Lines(lines) => (lines.depth(), None),
+        }
+    }
+}
