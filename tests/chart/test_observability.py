@@ -15,7 +15,7 @@ PROMTOOL = chart.TOOLS / "promtool/promtool"
 PROMETHEUS_LABELS = {"job", "instance", "namespace"}
 PROMETHEUS_METRICS = {"up"}
 # What this load cannot bring about: a panic, and replicas that do not reach each other.
-NOT_PROVOKED = {("result", "server_error"), ("result", "unreachable")}
+NOT_PROVOKED = {("result", "server_error"), ("result", "unreachable"), ("result", "dropped"), ("result", "lost")}
 
 DASHBOARD = json.loads((CHART / "dashboards/bucketport.json").read_text())
 RULES = [rule for group in yaml.safe_load((CHART / "rules.yaml").read_text())["groups"] for rule in group["rules"]]
@@ -69,6 +69,12 @@ aws_endpoint = "{store}"
 aws_allow_http = true
 aws_access_key_id = "x"
 aws_secret_access_key = "x"
+[[events]]
+name = "hook"
+type = "webhook"
+url = "{store}/events"
+types = ["upload"]
+max_attempts = 1
 [[users]]
 name = "acme"
 password = "secret"

@@ -71,7 +71,10 @@ fn each_type_is_told_once_with_its_fields() {
     let session = only(&deliveries, "login").event["data"]["session"].clone();
     for delivery in &deliveries {
         let event = &delivery.event;
-        assert_eq!((&event["specversion"], &event["datacontenttype"]), (&text("1.0"), &text("application/json")));
+        assert_eq!(
+            (&event["specversion"], &event["datacontenttype"]),
+            (&text("1.0"), &text("application/json"))
+        );
         assert_eq!(delivery.headers["content-type"], "application/cloudevents+json");
         assert!(event["source"].as_str().expect("text").starts_with("urn:bucketport:"), "{event}");
         let time = event["time"].as_str().expect("text").parse::<chrono::DateTime<chrono::Utc>>();
@@ -82,21 +85,24 @@ fn each_type_is_told_once_with_its_fields() {
             expect(delivery, &[("session", session.clone())]);
         }
     }
-    let at = |path: &str, key: &str| {
-        vec![("path", text(path)), ("store", text("main")), ("key", text(key))]
-    };
+    let at = |path: &str, key: &str| vec![("path", text(path)), ("store", text("main")), ("key", text(key))];
     let upload = only(&deliveries, "upload");
     assert_eq!(upload.subject(), "/é.txt");
     expect(upload, &at("/é.txt", "home/é.txt"));
     expect(upload, &[("size", 7.into()), ("transferred", 7.into())]);
-    assert!(upload.event["data"]["duration_seconds"].as_f64().is_some_and(|took| (0.0..60.0).contains(&took)));
+    assert!(
+        upload.event["data"]["duration_seconds"].as_f64().is_some_and(|took| (0.0..60.0).contains(&took))
+    );
     let download = only(&deliveries, "download");
     expect(download, &at("/é.txt", "home/é.txt"));
     expect(download, &[("transferred", 7.into())]);
     let rename = only(&deliveries, "rename");
     assert_eq!(rename.subject(), "/made/new.txt");
     expect(rename, &at("/made/new.txt", "home/made/new.txt"));
-    expect(rename, &[("from_path", text("/é.txt")), ("from_store", text("main")), ("from_key", text("home/é.txt"))]);
+    expect(
+        rename,
+        &[("from_path", text("/é.txt")), ("from_store", text("main")), ("from_key", text("home/é.txt"))],
+    );
     expect(only(&deliveries, "delete"), &at("/made/new.txt", "home/made/new.txt"));
     expect(only(&deliveries, "mkdir"), &at("/made", "home/made"));
     expect(only(&deliveries, "rmdir"), &at("/made", "home/made"));
@@ -125,7 +131,9 @@ fn an_upload_to_a_bucket_tells_its_tag_and_its_checksum() {
     raw.stor("small", b"rest");
     let deliveries = receiver.wait_for(4);
     let of = |subject: &str| deliveries.iter().filter(move |delivery| delivery.subject() == subject);
-    let [stored, appended, resumed] = &of("/small").collect::<Vec<_>>()[..] else { panic!("three of one path") };
+    let [stored, appended, resumed] = &of("/small").collect::<Vec<_>>()[..] else {
+        panic!("three of one path")
+    };
     let [large] = &of("/large").collect::<Vec<_>>()[..] else { panic!("one of the other") };
     for (delivery, size, transferred) in
         [(stored, 1000, 1000), (appended, 1004, 4), (resumed, 504, 4), (large, 9_000_000, 9_000_000)]
@@ -161,8 +169,7 @@ fn a_sink_is_told_only_what_it_wants() {
     raw.expect("DELE /in/e", 250);
     raw.stor("/in/last", b"x");
     let seen = |deliveries: Vec<Delivery>| -> Vec<String> {
-        let mut seen: Vec<_> =
-            deliveries.iter().map(|d| format!("{} {}", d.kind(), d.subject())).collect();
+        let mut seen: Vec<_> = deliveries.iter().map(|d| format!("{} {}", d.kind(), d.subject())).collect();
         seen.sort();
         seen
     };

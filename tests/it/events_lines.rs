@@ -62,7 +62,9 @@ fn a_file_is_appended_to_and_followed_when_it_is_rotated() {
     // Another process goes on at its end.
     let gateway = with(&sink).start();
     gateway.login().stor("d", b"x");
-    eventually("the next line", Duration::from_secs(20), || uploads(&path).last().is_some_and(|last| last == "/d"));
+    eventually("the next line", Duration::from_secs(20), || {
+        uploads(&path).last().is_some_and(|last| last == "/d")
+    });
 }
 
 #[test]
