@@ -130,7 +130,7 @@ fn an_upload_to_a_bucket_tells_its_tag_and_its_checksum() {
     raw.expect("REST 500", 350);
     raw.stor("small", b"rest");
     let deliveries = receiver.wait_for(4);
-    let of = |subject: &str| deliveries.iter().filter(move |delivery| delivery.subject() == subject);
+    let of = |subject: &'static str| deliveries.iter().filter(move |delivery| delivery.subject() == subject);
     let [stored, appended, resumed] = &of("/small").collect::<Vec<_>>()[..] else {
         panic!("three of one path")
     };

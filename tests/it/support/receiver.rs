@@ -17,7 +17,7 @@ pub(crate) enum Manner {
     Answer(u16),
     /// Reads it and never answers.
     Hang,
-    /// Ends the connection before it has read anything.
+    /// Ends the connection without an answer, and remembers nothing of it.
     Close,
 }
 
