@@ -349,6 +349,14 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_can_name_one() {
+        let pair = |(name, value): (&str, &str)| (format!("BUCKETPORT_EVENTS__0__{name}"), value.to_owned());
+        let environment: Environment = [("NAME", "x"), ("TYPE", "stdout")].map(pair).into();
+        let config = Config::parse("[stores.a]\nurl = \"memory:///\"\n", &environment).expect("valid");
+        assert!(matches!(&config.events.sinks[..], [SinkConfig { kind: SinkKind::Stdout, .. }]));
+    }
+
+    #[test]
     fn a_token_without_tls_is_warned_of() {
         let token = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(token.path(), "t\n").expect("writable");

@@ -10,7 +10,8 @@ use tracing::Instrument;
 use unftp_core::storage::{Error, ErrorKind, Result};
 
 use super::front::Front;
-use super::telling;
+use super::telling::{self, Telling};
+use crate::config::EventType;
 use crate::events::Details;
 use crate::files::{self, Files, failure, transfer_result};
 use crate::metrics::TransferResult;
@@ -85,6 +86,18 @@ impl Backend {
             })
         };
         spans::in_session(self.session.span.clone(), work.instrument(self.session.work_span())).await
+    }
+
+    /// This is about to be done with what is at `path`, or to get there `from` elsewhere. Refused if a sink has to be told of it
+    /// and has no room.
+    pub(super) fn announce(
+        &self,
+        kind: EventType,
+        path: &VirtualPath,
+        from: Option<&VirtualPath>,
+        files: &Files,
+    ) -> files::Result<Telling> {
+        telling::announce(&self.front.events, &self.session, kind, (path, from), files)
     }
 
     /// Like `run`, for what gives up when it is told to, and that changes files: it leaves a line in the log.

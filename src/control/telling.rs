@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::command::Backend;
 use super::front::Front;
 use crate::config::EventType;
-use crate::events::{Announced, Details, Event};
+use crate::events::{Announced, Details, Event, Events};
 use crate::files::{Files, Place, Result};
 use crate::path::VirtualPath;
 use crate::session::{Operation, Session};
@@ -37,35 +36,33 @@ impl Telling {
     }
 }
 
-impl Backend {
-    /// This is about to be done with what is at `path`, or to get there `from` elsewhere. Refused if a sink has to be told of it
-    /// and has no room.
-    pub(super) fn announce(
-        &self,
-        kind: EventType,
-        path: &VirtualPath,
-        from: Option<&VirtualPath>,
-        files: &Files,
-    ) -> Result<Telling> {
-        let paths = [from.map(VirtualPath::as_str), Some(path.as_str())];
-        let paths: Vec<&str> = paths.into_iter().flatten().collect();
-        let announced = self.front.events.announce(kind, Some(files.user()), &paths)?;
-        // Whatever has no place will be refused, with the right words.
-        let place = |path| files.place(path).ok().map(|Place { store, key }| (store, key)).unzip();
-        let (store, key) = place(path);
-        let (from_store, from_key) = from.map(place).unwrap_or_default();
-        let details = Details {
-            path: Some(path.as_str().to_owned()),
-            from_path: from.map(|from| from.as_str().to_owned()),
-            store,
-            key,
-            from_store,
-            from_key,
-            ..Details::default()
-        };
-        let event = event(kind, &self.session, Some(files.user().to_owned()), details);
-        Ok(Telling { announced, event, begun: Instant::now() })
-    }
+/// This is about to be done in `session` with what is at `path`, or to get there `from` elsewhere. Refused if a sink has to be
+/// told of it and has no room.
+pub(super) fn announce(
+    events: &Events,
+    session: &Session,
+    kind: EventType,
+    (path, from): (&VirtualPath, Option<&VirtualPath>),
+    files: &Files,
+) -> Result<Telling> {
+    let paths = [from.map(VirtualPath::as_str), Some(path.as_str())];
+    let paths: Vec<&str> = paths.into_iter().flatten().collect();
+    let announced = events.announce(kind, Some(files.user()), &paths)?;
+    // Whatever has no place will be refused, with the right words.
+    let place = |path| files.place(path).ok().map(|Place { store, key }| (store, key)).unzip();
+    let (store, key) = place(path);
+    let (from_store, from_key) = from.map(place).unwrap_or_default();
+    let details = Details {
+        path: Some(path.as_str().to_owned()),
+        from_path: from.map(|from| from.as_str().to_owned()),
+        store,
+        key,
+        from_store,
+        from_key,
+        ..Details::default()
+    };
+    let event = event(kind, session, Some(files.user().to_owned()), details);
+    Ok(Telling { announced, event, begun: Instant::now() })
 }
 
 /// The kind of event that a change of names is.

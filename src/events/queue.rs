@@ -276,3 +276,81 @@ pub(super) struct Limits {
     pub(super) max_age: Duration,
     pub(super) max_attempts: Option<u32>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn letter(number: usize) -> Letter {
+        Letter { made: Utc::now(), about: vec![number.to_string()], body: format!("{number}").into() }
+    }
+
+    fn metrics() -> Arc<Metrics> {
+        Arc::new(Metrics::new([], []))
+    }
+
+    async fn put(queue: &Arc<Queue>, number: usize) -> Result<(), NotKept> {
+        let place = queue.hold(1).ok_or(NotKept)?;
+        queue.put(letter(number), place).await.unwrap_or(Err(NotKept))
+    }
+
+    /// Takes all that can be had, as delivered.
+    async fn deliver(queue: &Queue) -> BTreeSet<Bytes> {
+        let mut delivered = BTreeSet::new();
+        loop {
+            queue.refill().await;
+            let Some(next) = queue.next() else { return delivered };
+            queue.delivered(next.number);
+            assert!(delivered.insert(next.letter.body), "twice");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_no_room_in_memory_is_read_from_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = Disk::open(folder.path(), |_, _| ()).expect("a new queue");
+        let kept = (&disk, 1 << 20, Found::default());
+        let queue = Arc::new(Queue::on_disk("x", 4, kept, &metrics()));
+        for number in 0..30 {
+            put(&queue, number).await.expect("kept");
+            assert!(queue.state().window.len() <= 4);
+        }
+        assert_eq!(deliver(&queue).await.len(), 30);
+        put(&queue, 30).await.expect("kept");
+        assert_eq!((deliver(&queue).await.len(), queue.depth().0), (1, 0));
+        assert_eq!(queue.room.hold(1 << 20).map(drop), Some(()), "all of the room is free again");
+        drop(queue);
+        disk.close().await;
+        Disk::open(folder.path(), |sink, _| panic!("something of {sink} is left")).expect("the queue");
+    }
+
+    #[tokio::test]
+    async fn what_the_folder_does_not_keep_is_in_memory_and_not_said_to_be_safe() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = Disk::open(folder.path(), |_, _| ()).expect("a new queue");
+        let queue = Arc::new(Queue::on_disk("x", 2, (&disk, 1 << 20, Found::default()), &metrics()));
+        disk.close().await;
+        for number in 0..3 {
+            assert!(put(&queue, number).await.is_err(), "not safe");
+        }
+        assert_eq!(queue.depth().0, 2);
+        assert_eq!(deliver(&queue).await.len(), 2);
+        assert_eq!(queue.room.hold(1 << 20).map(drop), Some(()), "all of the room is free again");
+    }
+
+    #[tokio::test]
+    async fn memory_has_room_for_so_many_those_on_their_way_included() {
+        let queue = Arc::new(Queue::in_memory("x", 2, &metrics()));
+        for number in 0..2 {
+            put(&queue, number).await.expect("room");
+        }
+        let next = queue.next().expect("one may go");
+        assert!(queue.hold(1).is_none());
+        queue.delivered(next.number);
+        assert!(queue.hold(1).is_some());
+    }
+}
