@@ -14,8 +14,10 @@ use tokio::sync::oneshot;
 use super::dead;
 use super::event::Letter;
 
-/// By sink and number: when it was made, in milliseconds since 1970; what it is about, one or two names; and the event.
-const EVENTS: TableDefinition<'_, (&str, u64), (i64, &str, &str, &[u8])> = TableDefinition::new("events");
+/// By sink and number.
+const EVENTS: TableDefinition<'static, (&'static str, u64), Kept> = TableDefinition::new("events");
+/// When it was made, in milliseconds since 1970; what it is about, one or two names; and the event.
+type Kept = (i64, &'static str, &'static str, &'static [u8]);
 
 /// The default is 1 GiB.
 const CACHE: usize = 8 << 20;
@@ -24,8 +26,24 @@ const LAZY: Duration = Duration::from_secs(1);
 /// How many requests share a flush at most.
 const MOST_AT_ONCE: usize = 4096;
 
-/// Called on the writing thread, in the order of the numbers.
-type Kept = Box<dyn FnOnce(Result<u64, NotKept>) + Send>;
+/// Hears once what became of an event, on the writing thread in the order of the numbers. Dropped, it was not kept.
+struct Told(Option<Tell>);
+
+type Tell = Box<dyn FnOnce(Result<u64, NotKept>) + Send>;
+
+impl Told {
+    fn tell(&mut self, number: Result<u64, NotKept>) {
+        if let Some(tell) = self.0.take() {
+            tell(number);
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.tell(Err(NotKept));
+    }
+}
 
 /// An event could not be written to the folder.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +70,7 @@ enum Request {
     Put {
         sink: String,
         letter: Letter,
-        kept: Kept,
+        kept: Told,
     },
     Remove {
         sink: String,
@@ -95,13 +113,9 @@ impl Disk {
 
     /// Keeps `letter` for `sink`. `kept` is told its number once it would outlive a crash of the machine, or that it was not
     /// kept.
-    pub(super) fn put(&self, sink: &str, letter: Letter, kept: Kept) {
-        let request = Request::Put { sink: sink.to_owned(), letter, kept };
-        if let Err(failed) = self.requests.send(request)
-            && let Request::Put { kept, .. } = failed.0
-        {
-            kept(Err(NotKept));
-        }
+    pub(super) fn put(&self, sink: &str, letter: Letter, kept: Tell) {
+        // A thread that has ended drops it, which is told.
+        let _ = self.requests.send(Request::Put { sink: sink.to_owned(), letter, kept: Told(Some(kept)) });
     }
 
     /// Takes out what was delivered.
@@ -178,7 +192,6 @@ impl Writer {
                     Request::Close { done } => {
                         self.write(std::mem::take(&mut changes), Durability::Immediate);
                         self.database = None;
-                        // Nobody waits for it any more.
                         let _ = done.send(());
                         return;
                     }
@@ -205,8 +218,8 @@ impl Writer {
             Ok(()) => self.lazy = matches!(durability, Durability::None),
             Err(error) => self.failed(error),
         }
-        for (number, kept) in waiting {
-            kept(if written.is_ok() { Ok(number) } else { Err(NotKept) });
+        for (number, mut kept) in waiting {
+            kept.tell(if written.is_ok() { Ok(number) } else { Err(NotKept) });
         }
     }
 
@@ -214,11 +227,9 @@ impl Writer {
         &mut self,
         changes: Vec<Request>,
         durability: Durability,
-        waiting: &mut Vec<(u64, Kept)>,
+        waiting: &mut Vec<(u64, Told)>,
     ) -> Result<(), redb::Error> {
-        // Those who wait hear of a failure too.
-        let mut puts = Vec::new();
-        let mut removals = Vec::new();
+        let (mut puts, mut removals) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
                 Request::Put { sink, letter, kept } => {

@@ -1,4 +1,4 @@
-//! One event, and how it is written: CloudEvents 1.0, structured, as JSON.
+//! One event, and how it is written: `CloudEvents` 1.0, structured, as JSON.
 
 use std::net::IpAddr;
 

@@ -24,7 +24,9 @@ fn uploads(path: &Path) -> Vec<String> {
 
 #[track_caller]
 fn wait_for(path: &Path, subjects: &[&str]) {
-    eventually(&format!("{subjects:?} in {path:?}"), Duration::from_secs(20), || uploads(path) == subjects);
+    eventually(&format!("{subjects:?} in {}", path.display()), Duration::from_secs(20), || {
+        uploads(path) == subjects
+    });
 }
 
 #[test]

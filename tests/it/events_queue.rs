@@ -178,7 +178,7 @@ fn no_event_of_a_confirmed_upload_is_lost_when_the_gateway_is_killed() {
         missing.map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     let begun = Instant::now();
-    while !missing().is_empty() && begun.elapsed() < Duration::from_secs(60) {
+    while !missing().is_empty() && begun.elapsed() < Duration::from_mins(1) {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(missing(), [""; 0], "of {total} uploads");

@@ -108,7 +108,7 @@ impl Receiver {
     /// Waits until it has taken so many, and returns them.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Delivery> {
-        eventually(&format!("{count} events"), Duration::from_secs(60), || self.taken().len() >= count);
+        eventually(&format!("{count} events"), Duration::from_mins(1), || self.taken().len() >= count);
         self.taken()
     }
 }
