@@ -181,7 +181,8 @@ impl App {
         let front = Front::new(auth, limits, stores, events.clone(), Arc::clone(&metrics), shutdown.clone())
             .context("cannot use loopback")?;
         let recent = Arc::clone(&front.recent);
-        let observer = Observer::new(metrics, health, sessions.clone(), recent, shutdown.clone(), facts);
+        let observer =
+            Observer::new(metrics, health, sessions.clone(), recent, events.clone(), shutdown.clone(), facts);
         announce("http", &web);
         let (serving, orders) = http::serve(web, observer, config.http.admin_token_file);
         shutdown.spawn_service("http server", serving);

@@ -17,4 +17,4 @@ mod webhook;
 mod window;
 
 pub(crate) use event::{Details, Event};
-pub(crate) use hub::{Announced, Events, Unannounced};
+pub(crate) use hub::{Announced, Depth, Events, Unannounced};

@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use super::health::{Health, Reach};
 use super::page;
 use super::report::{
-    Buffers, Certificate, Cluster, EndedTransfer, FailedLogin, PassivePorts, Readiness, Report,
+    Buffers, Certificate, Cluster, EndedTransfer, EventQueue, FailedLogin, PassivePorts, Readiness, Report,
     RunningTransfer, Session, Sessions, Store, Transfers,
 };
+use crate::events::{Depth, Events};
 use crate::metrics::{Direction, Metrics};
 use crate::recent::Recent;
 use crate::session::{Activity, Operation};
@@ -30,6 +31,7 @@ pub(crate) struct Observer {
     pub(super) sessions: sessions::Sessions,
     pub(super) shutdown: Shutdown,
     recent: Arc<Recent>,
+    events: Events,
     cluster: Option<Cluster>,
     began: Instant,
     last: Mutex<Option<(Instant, Arc<Look>)>>,
@@ -84,11 +86,12 @@ impl Observer {
         health: Arc<Health>,
         sessions: sessions::Sessions,
         recent: Arc<Recent>,
+        events: Events,
         shutdown: Shutdown,
         cluster: Option<Cluster>,
     ) -> Self {
         let (began, last) = (Instant::now(), Mutex::default());
-        Self { metrics, health, sessions, shutdown, recent, cluster, began, last }
+        Self { metrics, health, sessions, shutdown, recent, events, cluster, began, last }
     }
 
     /// The gateway as it was within the last second.
@@ -137,6 +140,7 @@ impl Observer {
                 waiting: reading.passive_ports_waiting,
             },
             buffers: Buffers { bytes: reading.buffer_bytes, limit_bytes: reading.buffer_limit_bytes },
+            event_queues: self.events.depths().into_iter().map(event_queue).collect(),
             failed_logins: self.failed_logins(),
             certificates: reading.certificates.into_iter().filter_map(certificate).collect(),
             cluster,
@@ -187,6 +191,11 @@ impl Observer {
         });
         logins.collect()
     }
+}
+
+fn event_queue(depth: Depth) -> EventQueue {
+    let Depth { sink, waiting, oldest, lasts } = depth;
+    EventQueue { sink, waiting, oldest, lasts }
 }
 
 fn session(view: View) -> Session {

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, Render, html};
 
 use super::report::{
-    Certificate, EndedTransfer, FailedLogin, Readiness, Report, RunningTransfer, Session, Store,
+    Certificate, EndedTransfer, EventQueue, FailedLogin, Readiness, Report, RunningTransfer, Session, Store,
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -96,6 +96,9 @@ pub(super) fn content(report: &Report) -> Markup {
             (table("sessions", "Sessions", &sessions.list, session))
             (table("last", "Last transfers", &transfers.last, ended))
             (table("stores", "Stores", &report.stores, store))
+            @if !report.event_queues.is_empty() {
+                (table("event-queues", "Event queues", &report.event_queues, event_queue))
+            }
             (table("failed-logins", "Failed logins", &report.failed_logins, failed_login))
             @if !report.certificates.is_empty() {
                 (table("certificates", "Certificates", &report.certificates, |it| certificate(it, report.time)))
@@ -275,6 +278,18 @@ fn store(store: &Store) -> Row {
     let since = html! { @if let Some(since) = store.since { (time(since)) } };
     let cells =
         vec![name("Store", Some(&store.name)), cell("State", class, state), cell("Since (UTC)", "", since)];
+    Row { id: None, cells }
+}
+
+fn event_queue(queue: &EventQueue) -> Row {
+    let class = if queue.waiting == 0 { "number" } else { "number warn" };
+    let oldest = html! { @if let Some(oldest) = queue.oldest { (time(oldest)) } };
+    let cells = vec![
+        name("Sink", Some(&queue.sink)),
+        cell("Waiting", class, queue.waiting),
+        cell("Oldest (UTC)", "", oldest),
+        cell("After a restart", "", if queue.lasts { "delivered" } else { "lost" }),
+    ];
     Row { id: None, cells }
 }
 

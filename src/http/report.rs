@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub stores: Vec<Store>,
     pub passive_ports: PassivePorts,
     pub buffers: Buffers,
+    /// What waits for each sink of events.
+    pub event_queues: Vec<EventQueue>,
     /// The latest first.
     pub failed_logins: Vec<FailedLogin>,
     pub certificates: Vec<Certificate>,
@@ -74,6 +76,17 @@ pub(crate) struct RunningTransfer {
     pub seconds: f64,
     /// On average since it began.
     pub bytes_per_second: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EventQueue {
+    pub sink: String,
+    /// Events that wait to be delivered.
+    pub waiting: u64,
+    /// When the oldest of them was made, as far as that is known.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Whether they are there after a restart.
+    pub lasts: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
