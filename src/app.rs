@@ -212,8 +212,10 @@ impl App {
             tracing::info!("reloading users and certificate");
             self.events.reopen();
             // A file on a network that hangs does not hold up the stop.
+            let (reloading, orders) = (self.reloader.reload(), &mut self.orders);
             let errors = tokio::select! {
-                errors = self.reloader.reload() => errors,
+                errors = reloading => errors,
+                () = drained(orders) => break,
                 () = signals.stop() => break,
                 () = self.shutdown.failed() => break,
             };
@@ -289,6 +291,17 @@ fn cluster_facts(config: &ClusterConfig) -> Cluster {
         first_port: *ports.start(),
         last_port: *ports.end(),
         forwarding: 0,
+    }
+}
+
+/// Resolves when somebody orders a drain. Another order to reload is answered as one too many.
+async fn drained(orders: &mut mpsc::Receiver<Order>) {
+    loop {
+        match orders.recv().await {
+            Some(Order::Drain) => return,
+            Some(Order::Reload(_)) => {}
+            None => std::future::pending().await,
+        }
     }
 }
 

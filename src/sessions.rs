@@ -77,8 +77,7 @@ impl Sessions {
     /// Has the sessions end before their next command whose users `is_meant` means; returns how many those are.
     pub(crate) fn outdate(&self, is_meant: impl Fn(&Arc<User>) -> bool) -> usize {
         let sessions: Vec<_> = self.lock().sessions.values().cloned().collect();
-        let meant = sessions.iter().filter(|session| session.user().is_some_and(|user| is_meant(&user)));
-        meant.inspect(|session| session.outdate()).count()
+        sessions.iter().filter(|session| session.outdate_if(&is_meant)).count()
     }
 
     /// How many there may be.

@@ -14,7 +14,7 @@ use super::error::LoginError;
 use super::granted::Answer;
 use super::http::HttpUsers;
 use super::ldap::LdapUsers;
-use crate::config::{self, ConfigErrors};
+use crate::config::{self, AuthConfig, ConfigErrors};
 use crate::user::User;
 
 /// Questions under way at one time, each with a connection. More wait, within their deadline.
@@ -32,6 +32,11 @@ pub(crate) struct Elsewhere {
 enum Way {
     Http(Box<HttpUsers>),
     Ldap(Box<LdapUsers>),
+}
+
+/// Finds what is wrong with the files that only those who ask elsewhere read.
+pub(crate) fn check(config: &AuthConfig) -> Result<(), ConfigErrors> {
+    config.elsewhere.clone().map(Elsewhere::new).transpose().map(drop)
 }
 
 impl Elsewhere {
@@ -76,7 +81,9 @@ impl Elsewhere {
         let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
         match &self.way {
             Way::Http(http) => http.ask(name, password, caller).await,
-            Way::Ldap(ldap) => ldap.ask(name, password).await,
+            // A directory takes names in any case and with any spaces for one (RFC 4518); here they would be several users.
+            Way::Ldap(_) if name.split(' ').any(str::is_empty) => Ok(None),
+            Way::Ldap(ldap) => ldap.ask(&name.to_lowercase(), password).await,
         }
     }
 }

@@ -19,11 +19,11 @@ use arc_swap::ArcSwap;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
-use crate::config::{AuthConfig, ConfigErrors, UserConfig};
+use crate::config::UserConfig;
 use crate::user::User;
 
 pub(crate) use caller::Caller;
-pub(crate) use elsewhere::Elsewhere;
+pub(crate) use elsewhere::{Elsewhere, check};
 pub(crate) use error::LoginError;
 use lockout::Lockout;
 use users::{Account, Found, Users};
@@ -41,11 +41,6 @@ pub(crate) struct Auth {
     lockout: Lockout,
     /// Who is asked for names that no user has.
     elsewhere: Option<Elsewhere>,
-}
-
-/// Finds what is wrong with the files that only those who ask elsewhere read.
-pub(crate) fn check(config: &AuthConfig) -> Result<(), ConfigErrors> {
-    config.elsewhere.clone().map(Elsewhere::new).transpose().map(drop)
 }
 
 impl Auth {
@@ -121,7 +116,12 @@ impl Auth {
         let (account, known) = match (found, &self.elsewhere) {
             (Found::Known(account), _) => (account, true),
             (Found::Decoy(_) | Found::Nobody, Some(elsewhere)) => {
-                return elsewhere.log_in(name, &password, caller).await;
+                let user = elsewhere.log_in(name, &password, caller).await?;
+                // Another spelling of a local name is not that user.
+                return match self.users.load().find(&user.name) {
+                    Found::Known(_) => Err(LoginError::BadCredentials),
+                    Found::Decoy(_) | Found::Nobody => Ok(user),
+                };
             }
             (Found::Decoy(account), None) => (account, false),
             (Found::Nobody, None) => return Err(LoginError::BadCredentials),

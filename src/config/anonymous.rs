@@ -49,6 +49,16 @@ pub(super) fn read(mut section: Section<'_>, offered: Offered<'_>) -> Option<Pro
     section.supply("permissions", rights.permissions());
     section.supply("drop_box", rights == Rights::DropBox);
     let profile = Profile::read(&mut section, offered.stores);
+    let has_more = |profile: &Profile| {
+        let most = profile.view.rules("");
+        let mut rules = profile.view.folders.iter().map(|folder| &folder.rules);
+        rules.any(|rules| {
+            rules.permissions & most.permissions != rules.permissions || rules.drop_box != most.drop_box
+        })
+    };
+    if profile.as_ref().is_some_and(has_more) {
+        section.error("folders", "or `mounts` allow more than `profile` says");
+    }
     section.finish();
     profile.filter(|_| rights != Rights::Off)
 }
@@ -93,6 +103,14 @@ mod tests {
         assert_eq!(of("drop-box"), (set(&[Permission::Write, Permission::Mkdir]), true));
         let wrong = users("profile = \"read-only\"\npermissions = [\"delete\"]");
         assert_eq!(wrong.expect_err("a mistake"), "auth.anonymous.permissions: is what `profile` says");
+        for more in [
+            "folders = [{ path = \"/x\", drop_box = false, permissions = [\"write\"] }]",
+            "mounts = [{ path = \"/x\", home = \"other\", permissions = [\"write\", \"delete\"] }]",
+        ] {
+            let more = users(&format!("profile = \"drop-box\"\nhome = \"pub\"\n{more}"));
+            let expected = "auth.anonymous.folders: or `mounts` allow more than `profile` says";
+            assert_eq!(more.expect_err("a mistake"), expected);
+        }
         let unknown = users("profile = \"all\"").expect_err("a mistake");
         assert!(unknown.starts_with("auth.anonymous.profile: unknown variant `all`"), "{unknown}");
     }

@@ -110,6 +110,10 @@ impl LdapAuth {
     ) -> Result<Profile, ConfigErrors> {
         let mut keys = self.keys.clone();
         if let Some(home) = home {
+            // Accounts of services often have `/`, which nobody has meant to be all of a store.
+            if home.split('/').all(str::is_empty) {
+                return Err(ConfigError::new("home", "in the entry is the whole store").into());
+            }
             keys.insert("home".to_owned(), Value::String(home));
         }
         let words =
@@ -255,6 +259,9 @@ mod tests {
         assert!(
             of(&without, Some("../.."), &["read"]).is_err() && of(&without, Some("a"), &["fly"]).is_err()
         );
+        for whole in ["/", "", "//"] {
+            assert!(of(&without, Some(whole), &["read"]).is_err(), "{whole}");
+        }
         let with = ldap(&format!("{both}home = \"all\"\npermissions = [\"list\", \"read\"]\n"));
         assert_eq!(of(&with, None, &[]), Ok(("all".to_owned(), some)));
         assert_eq!(of(&with, Some("own"), &[]), Ok(("own".to_owned(), some)));

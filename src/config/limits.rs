@@ -7,10 +7,8 @@ use bytesize::ByteSize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
 use toml::Value;
 
-use super::error::Report;
 use super::hours::Hours;
 use super::section::Section;
-use super::users::UserConfig;
 use super::value::optional_timeout;
 
 /// Slower than this nothing would seem to move.
@@ -116,17 +114,6 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Limit<T> {
 }
 
 impl LimitsConfig {
-    /// Reports who would need TLS, where it is off: nobody of them could log in.
-    pub(super) fn without_tls(&self, users: &[UserConfig], report: &Report) {
-        let needs = "needs ftp.tls.mode = \"optional\" or \"required\"";
-        if self.each_user.requires_tls() {
-            report.error("limits.each_user.tls_required", needs);
-        }
-        for user in users.iter().filter(|user| user.profile.limits.requires_tls()) {
-            report.error("users", format!("user `{}` has limits.tls_required, which {needs}", user.name));
-        }
-    }
-
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let sessions = count(&mut section, "sessions").most();
         let traffic = TrafficLimits {

@@ -149,7 +149,7 @@ impl Config {
         let auth = AuthConfig::read(root.section("auth"), offered);
         let users = sources::read(root.sections("users"), &auth, offered, report);
         if ftp.tls.is_none() {
-            limits.without_tls(&users, report);
+            sources::forbid_tls_required(&limits, &users, report);
         }
         root.finish();
         let stores = stores.read;

@@ -10,6 +10,7 @@ use super::auth::AuthConfig;
 use super::error::Report;
 use super::file::read_users_table;
 use super::htpasswd;
+use super::limits::LimitsConfig;
 use super::section::Section;
 use super::users::{Given, Names, Offered, UserConfig, UserSource};
 use super::watched::is_hidden;
@@ -102,6 +103,17 @@ fn name_in(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = [".toml", ".yaml", ".yml"].iter().find_map(|ending| name.strip_suffix(ending));
     ending.unwrap_or(&name).to_owned()
+}
+
+/// Reports who would need TLS, where it is off: nobody of them could log in.
+pub(super) fn forbid_tls_required(limits: &LimitsConfig, users: &[UserConfig], report: &Report) {
+    let needs = "needs ftp.tls.mode = \"optional\" or \"required\"";
+    if limits.each_user.requires_tls() {
+        report.error("limits.each_user.tls_required", needs);
+    }
+    for user in users.iter().filter(|user| user.profile.limits.requires_tls()) {
+        report.error("users", format!("user `{}` has limits.tls_required, which {needs}", user.name));
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! libunftp's login pipeline, answered by `auth`.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::Utc;
+use futures::FutureExt;
 use tracing::Instrument;
 use unftp_core::auth::{
     AuthenticationError, Authenticator, Credentials, Principal, UserDetail, UserDetailError,
@@ -66,7 +68,12 @@ impl Authenticator for SessionAuthenticator {
         let address = self.session.peer.ip();
         let certificate = self.session.certificate();
         let caller = Caller { address, tls_version: self.session.tls_version(), certificate };
-        let login = self.front.auth.login(name, password, caller).instrument(self.session.span.clone()).await;
+        let login = self.front.auth.login(name, password, caller).instrument(self.session.span.clone());
+        // A panic would leave the client without a reply, and the session with a login that never ends.
+        let login = AssertUnwindSafe(login).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!("a login has failed with a panic");
+            Err(LoginError::Unavailable)
+        });
         match login.map_err(Refused::from).and_then(|user| self.welcome(user)) {
             Ok(()) => Ok(Principal { username: name.to_owned() }),
             Err(refused) => {
@@ -89,7 +96,9 @@ impl SessionAuthenticator {
             let _in_session = self.session.span.enter();
             tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
             let reply = Reply::new(530, "Login incorrect");
-            Refused { result: LoginResult::Denied, reason: error.to_string(), reply }
+            // Whoever looks at the status page without the token must not see a folder.
+            let reason = "the user can have no files".to_owned();
+            Refused { result: LoginResult::Denied, reason, reply }
         })?;
         let applicant = Applicant { address, encrypted: self.session.tls_version().is_some() };
         let admission = self.front.limits.admit(&user.name, &user.profile.limits, applicant)?;
@@ -99,9 +108,7 @@ impl SessionAuthenticator {
         telling::login(&self.front, &self.session, &user.name, None);
         self.session.log_in(Arc::clone(&user), counted, admission);
         // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
-        if self.front.auth.is_outdated(&user) {
-            self.session.outdate();
-        }
+        self.session.outdate_if(|user| self.front.auth.is_outdated(user));
         *self.welcomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(SessionUser { user, files });
         Ok(())
     }
@@ -112,7 +119,7 @@ impl SessionAuthenticator {
         telling::login(&self.front, &self.session, name, Some(result.label()));
         let _in_session = self.session.span.enter();
         let certificate = self.session.certificate().map(tracing::field::debug);
-        tracing::info!(name, result = reason, certificate, "login failed");
+        tracing::info!(name, result = %reason, certificate, "login failed");
         self.front.recent.login_failed(FailedLogin {
             at: Utc::now(),
             session: self.session.id,

@@ -100,12 +100,14 @@ impl StorageBackend<SessionUser> for Backend {
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files, files.delete(&pending.path)).await
+        let (owned, path) = (files.clone(), pending.path.clone());
+        self.change(&pending, files, async move { owned.delete(&path).await }).await
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files, files.make_directory(&pending.path)).await
+        let (owned, path) = (files.clone(), pending.path.clone());
+        self.change(&pending, files, async move { owned.make_directory(&path).await }).await
     }
 
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, from: P, to: P) -> Result<()> {
@@ -116,12 +118,14 @@ impl StorageBackend<SessionUser> for Backend {
         })?;
         // `take_if` has seen it.
         let from = pending.from.as_ref().ok_or(ErrorKind::LocalError)?;
-        self.change(&pending, files, files.rename(from, &pending.path)).await
+        let (owned, from, to) = (files.clone(), from.clone(), pending.path.clone());
+        self.change(&pending, files, async move { owned.rename(&from, &to).await }).await
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        self.change(&pending, files, files.remove_directory(&pending.path)).await
+        let (owned, path) = (files.clone(), pending.path.clone());
+        self.change(&pending, files, async move { owned.remove_directory(&path).await }).await
     }
 
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use tokio::runtime::Handle;
 use tracing::Instrument;
 use unftp_core::storage::{Error, ErrorKind, Result};
 
@@ -100,25 +101,33 @@ impl Backend {
         telling::announce(&self.front.events, &self.session, kind, (path, from), files)
     }
 
-    /// Like `run`, for what gives up when it is told to, and that changes files: it leaves a line in the log.
-    pub(super) async fn change(
-        &self,
-        pending: &Pending,
-        files: &Files,
-        work: impl Future<Output = files::Result<()>>,
-    ) -> Result<()> {
+    /// Like `run`, for what changes files. When it is told to give up, only the wait ends: the store may have done it already,
+    /// and it must not stay untold.
+    pub(super) async fn change<F>(&self, pending: &Pending, files: &Files, work: F) -> Result<()>
+    where
+        F: Future<Output = files::Result<()>> + Send + 'static,
+    {
         self.run(pending.operation, async {
             let kind = telling::kind(pending.operation);
             let telling = kind
                 .map(|kind| self.announce(kind, &pending.path, pending.from.as_ref(), files))
                 .transpose()?;
-            pending.abort.unless_requested(work).await?;
-            let from = pending.from.as_ref().map(tracing::field::display);
-            tracing::info!(verb = pending.operation.verb(), path = %pending.path, from, "done");
-            match telling {
-                Some(telling) => telling.tell(Details::default()).await,
-                None => Ok(()),
-            }
+            let (verb, path, from) = (pending.operation.verb(), pending.path.clone(), pending.from.clone());
+            let change = fenced(async move {
+                work.await?;
+                let from = from.as_ref().map(tracing::field::display);
+                tracing::info!(verb, %path, from, "done");
+                match telling {
+                    Some(telling) => telling.tell(Details::default()).await,
+                    None => Ok(()),
+                }
+            });
+            let changing = self.front.shutdown.spawn_on(spans::carried(change), &Handle::current());
+            let changed = changing.map(|done| match done {
+                Ok(done) => done,
+                Err(error) => Err(files::Error::Internal(error.to_string())),
+            });
+            pending.abort.unless_requested(changed).await
         })
         .await
     }

@@ -254,6 +254,13 @@ impl Files {
             UploadMode::From(offset) if !self.may_overwrite(path) && store.keeps(&key).await? => {
                 UploadMode::Continue(offset)
             }
+            // Where names are unique, a file that is there is somebody else's, and nothing of it may go into this one.
+            UploadMode::From(offset) if rules.unique_names => {
+                if !store.keeps(&key).await? {
+                    return Err(storage::Error::NotSupported("uploads begin anew here").into());
+                }
+                UploadMode::Continue(offset)
+            }
             // Taking up an upload again changes a file that is there.
             UploadMode::From(_) => {
                 self.allow(path, Permission::Overwrite)?;
@@ -281,9 +288,16 @@ impl Files {
         for name in made_names(path.file_name()) {
             let made = path.parent().resolve(&name);
             let made = made.map_err(|_| storage::Error::NameNotAllowed("holds a control character"))?;
+            // A name that was made is a new name like others, and must not lead to where something else holds.
+            let is_fine = self.writable(&made).is_ok()
+                && self.allow_name(&made, New::File).is_ok()
+                && std::ptr::eq(self.tree.rules(&made), self.tree.rules(path));
+            if !is_fine {
+                continue;
+            }
             let (store, key) = self.stored(&made)?;
             match plan(store, &key, UploadMode::Create, content).await {
-                Err(storage::Error::AlreadyExists) => {}
+                Err(storage::Error::AlreadyExists | storage::Error::NameNotAllowed(_)) => {}
                 planned => return Ok(PlannedUpload { upload: planned?, naming: Naming::Made(made) }),
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{NamePattern, NoFolder, Rules, below};
+use crate::config::{NamePattern, NoFolder, Rules, UserSource, below};
 use crate::path::VirtualPath;
 use crate::storage::{self, Store, StorePath, Stores};
 use crate::user::User;
@@ -64,6 +64,8 @@ impl Tree {
                 return Err(NoFiles::Overlap(other.home.clone(), home));
             }
             let store = store.within(&home).owned_by(&user.name).used_from(client);
+            // Anybody may be this user, so nobody has a broken upload of their own.
+            let store = if user.source == UserSource::Anonymous { store.keeping_nothing() } else { store };
             places.push(Place { store: Arc::new(store), home });
         }
         Ok(Self { user: Arc::clone(user), places })

@@ -20,6 +20,7 @@ pub(crate) struct Report {
     pub passive_ports: PassivePorts,
     pub buffers: Buffers,
     /// What waits for each sink of events.
+    #[serde(default)]
     pub event_queues: Vec<EventQueue>,
     /// The latest first.
     pub failed_logins: Vec<FailedLogin>,

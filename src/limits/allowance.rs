@@ -88,16 +88,23 @@ impl Allowance {
         let date = date();
         // No code that can panic runs under the lock.
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        *taken = if taken.0 == date { (date, taken.1 + bytes) } else { (date, bytes) };
-        drop(taken);
-        // Counted in all shares, since all are given back.
-        for Share { scope, today, bytes_per_day, .. } in &self.shares {
-            if let Some(most) = *bytes_per_day
-                && !today.add_bytes(bytes, most, date)
-            {
-                within = within.and(Err(Exceeded::BytesPerDay { most, scope: *scope }));
+        let before = if taken.0 == date { taken.1 } else { 0 };
+        for (index, Share { scope, today, bytes_per_day, .. }) in self.shares.iter().enumerate() {
+            let Some(most) = *bytes_per_day else { continue };
+            if today.add_bytes(bytes, most, date) {
+                continue;
             }
+            within = within.and(Err(Exceeded::BytesPerDay { most, scope: *scope }));
+            // The upload fails, and must not take room from others until the store has cleaned up after it.
+            for (other, share) in self.shares.iter().enumerate().filter(|(_, it)| it.bytes_per_day.is_some())
+            {
+                share.today.give_back(0, before + if other < index { bytes } else { 0 }, date);
+            }
+            *taken = (date, 0);
+            return self.counted(within);
         }
+        *taken = (date, before + bytes);
+        drop(taken);
         self.counted(within)
     }
 
@@ -221,5 +228,17 @@ mod tests {
         rest.keep_file();
         drop(rest);
         assert_eq!(begin(None, &shares).err(), Some(BYTES));
+    }
+
+    #[test]
+    fn an_upload_that_is_too_much_takes_nothing_from_others() {
+        let shares = shares(None, Some(10));
+        let (large, small) = (begin(None, &shares).expect("allowed"), begin(None, &shares).expect("allowed"));
+        assert_eq!((large.take(8), large.take(8)), (Ok(()), Err(BYTES)));
+        // It is not gone yet: its store cleans up.
+        assert_eq!(small.take(10), Ok(()));
+        small.keep_file();
+        drop((large, small));
+        assert_eq!(begin(None, &shares).err(), Some(BYTES), "what was given back was given back once");
     }
 }

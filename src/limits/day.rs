@@ -29,11 +29,15 @@ impl Today {
         room
     }
 
-    /// Counts `bytes` more, and tells whether that is within `most`.
+    /// Counts `bytes` more, unless that is more than `most`: who has too many takes nothing from those that fit.
     pub(super) fn add_bytes(&self, bytes: u64, most: u64, date: NaiveDate) -> bool {
         let mut counts = self.on(date);
-        counts.bytes = counts.bytes.saturating_add(bytes);
-        counts.bytes <= most
+        let sum = counts.bytes.saturating_add(bytes);
+        let room = sum <= most;
+        if room {
+            counts.bytes = sum;
+        }
+        room
     }
 
     /// Bytes that are left of `most`.
@@ -85,7 +89,7 @@ mod tests {
         assert!(today.is_empty(day(6)));
         assert!(today.add_file(2, day(6)) && today.add_file(2, day(6)) && !today.add_file(2, day(6)));
         assert!(today.add_bytes(10, 10, day(6)) && !today.add_bytes(1, 10, day(6)));
-        assert_eq!((today.bytes_left(10, day(6)), today.bytes_left(15, day(6))), (0, 4));
+        assert_eq!((today.bytes_left(10, day(6)), today.bytes_left(15, day(6))), (0, 5));
         assert!(!today.is_empty(day(6)));
         assert!(!today.add_file(2, day(5)), "a clock that is set back changes nothing");
         assert_eq!(today.bytes_left(10, day(7)), 10);

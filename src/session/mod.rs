@@ -133,8 +133,12 @@ impl Session {
     }
 
     /// The user was removed or changed: what runs is finished, the next command is not begun.
-    pub(crate) fn outdate(&self) {
-        self.state().is_outdated = true;
+    /// Only if `is_meant` means the user; tells whether it does.
+    pub(crate) fn outdate_if(&self, is_meant: impl FnOnce(&Arc<User>) -> bool) -> bool {
+        let mut state = self.state();
+        let is_outdated = state.user.as_ref().is_some_and(is_meant);
+        state.is_outdated |= is_outdated;
+        is_outdated
     }
 
     /// Whether the user was removed or changed since the login.

@@ -86,6 +86,12 @@ impl Store {
         Self { owner: Some(owner.into()), ..self.clone() }
     }
 
+    /// The same store, for whom nothing is kept of broken uploads.
+    #[must_use]
+    pub fn keeping_nothing(&self) -> Self {
+        Self { resume_window: Duration::ZERO, ..self.clone() }
+    }
+
     /// The same store, used from `address`: uploaded objects say so where the store keeps metadata.
     #[must_use]
     pub fn used_from(&self, address: IpAddr) -> Self {

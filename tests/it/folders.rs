@@ -310,3 +310,20 @@ fn one_name_at_the_same_time_loses_nothing() {
     assert_eq!(reply.text(), "Transfer complete, FILE: a.1");
     assert_eq!((gateway.file("a"), gateway.file("a.1")), (Vec::new(), b"again".to_vec()));
 }
+
+/// A device that goes on with a broken upload asks for the size of its name, which can be that of another file.
+#[test]
+fn nothing_goes_into_a_file_whose_name_is_taken() {
+    let users = "[[users]]\nname = \"demo\"\npassword = \"secret\"\nunique_names = true\n\
+                 deny_names = [\"*.1.*\", \"*.2.*\"]\n";
+    let gateway = Setup::default().users(users).start();
+    let mut raw = gateway.login();
+    raw.stor("a.csv", b"complete");
+    raw.expect("REST 4", 350);
+    raw.refused("STOR a.csv", 550);
+    assert_eq!(gateway.file("a.csv"), b"complete");
+    // What is made up is a name like any other.
+    let reply = raw.upload("STOR a.csv", b"second");
+    assert_eq!(reply.text(), "Transfer complete, FILE: a.3.csv");
+    assert_eq!((gateway.file("a.csv"), gateway.file("a.3.csv")), (b"complete".to_vec(), b"second".to_vec()));
+}

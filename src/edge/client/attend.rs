@@ -27,6 +27,8 @@ const PATIENCE_AFTER_QUIT: Duration = Duration::from_secs(30);
 /// How long a command that was told to give up may hold its session. It goes on without one: what a store has begun to
 /// confirm is not cut short.
 const ABANDON: Duration = Duration::from_secs(10);
+/// How long a login may take: longer than verifying a password, or asking somebody else, can.
+const LONGEST_LOGIN: Duration = Duration::from_secs(45);
 
 /// The command that runs, as the control connection sees it.
 pub(super) struct Running {
@@ -55,8 +57,12 @@ enum Limit {
 impl Running {
     /// A login.
     pub(super) fn login() -> Self {
+        Self { limit: Limit::Abandon(Instant::now() + LONGEST_LOGIN), ..Self::of(None) }
+    }
+
+    fn of(operation: Option<Operation>) -> Self {
         Self {
-            operation: None,
+            operation,
             abort: Abort::new(),
             moved: Arc::default(),
             announcement: None,
@@ -69,10 +75,9 @@ impl Running {
     /// A command that is passed on.
     pub(super) fn command(pending: &Pending) -> Self {
         Self {
-            operation: Some(pending.operation),
             abort: pending.abort.clone(),
             moved: Arc::clone(&pending.moved),
-            ..Self::login()
+            ..Self::of(Some(pending.operation))
         }
     }
 
