@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::disk::{Disk, Found};
 use super::event::{Event, Letter};
 use super::filter::About;
-use super::room::Place;
+use super::room::{Place, Share};
 use super::sink::Sink;
 use crate::config::{EventType, EventsConfig, SinkKind};
 use crate::metrics::{EventOutcome, Metrics};
@@ -108,7 +108,7 @@ impl Events {
         let length = paths.iter().map(|path| path.len()).sum();
         let mut places = Vec::new();
         for (index, sink) in self.wanting(About { kind, user, paths }) {
-            let place = sink.required.then(|| sink.hold(length));
+            let place = sink.required.then(|| sink.hold(length, Share::Whole));
             match place {
                 Some(None) => {
                     self.0.metrics.events(&sink.name, EventOutcome::Refused, 1);
@@ -121,11 +121,17 @@ impl Events {
         Ok(Announced { hub: Arc::clone(&self.0), places, paths: length })
     }
 
-    /// Something has happened that cannot be refused.
+    /// Something has happened that cannot be refused: dropped where half of the room is used, the rest is for what can be.
     pub(crate) fn tell(&self, event: &Event) {
         let paths: Vec<&str> = event.details.path.as_deref().into_iter().collect();
         let about = About { kind: event.kind, user: event.user.as_deref(), paths: &paths };
-        let places = self.wanting(about).map(|(index, _)| (index, None)).collect();
+        let mut places = Vec::new();
+        for (index, sink) in self.wanting(about) {
+            match sink.hold(0, Share::Half) {
+                Some(place) => places.push((index, Some(place))),
+                None => self.0.metrics.events(&sink.name, EventOutcome::Dropped, 1),
+            }
+        }
         let announced = Announced { hub: Arc::clone(&self.0), places, paths: 0 };
         // Nobody waits: there is nothing that could be refused any more.
         drop(announced.put(event));
@@ -210,7 +216,7 @@ impl Announced {
         let mut waiting = Vec::new();
         for (index, place) in self.places {
             let sink = &self.hub.sinks[index];
-            match place.or_else(|| sink.hold(self.paths)) {
+            match place.or_else(|| sink.hold(self.paths, Share::Whole)) {
                 Some(place) => waiting.push((index, sink.put(&letter, place))),
                 None => self.hub.metrics.events(&sink.name, EventOutcome::Dropped, 1),
             }

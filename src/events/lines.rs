@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::disk::NotKept;
 use super::event::Letter;
-use super::room::{Place, Room};
+use super::room::{Place, Room, Share};
 use crate::metrics::{EventOutcome, Metrics};
 
 /// How long it takes until writing is tried again.
@@ -105,8 +105,8 @@ impl Lines {
     }
 
     /// Holds room for a line.
-    pub(super) fn hold(&self) -> Option<Place> {
-        self.room.hold(1)
+    pub(super) fn hold(&self, share: Share) -> Option<Place> {
+        self.room.hold(1, share)
     }
 
     /// Puts the line in. What is returned tells when it is written.
@@ -259,7 +259,7 @@ mod tests {
     }
 
     async fn put(lines: &Lines, number: usize) -> Result<(), NotKept> {
-        let place = lines.hold().ok_or(NotKept)?;
+        let place = lines.hold(Share::Whole).ok_or(NotKept)?;
         lines.put(&letter(number), place).await.unwrap_or(Err(NotKept))
     }
 
@@ -283,13 +283,13 @@ mod tests {
     async fn what_cannot_be_written_waits_within_its_bound() {
         let lines = started(Output::file("/dev/full".into()).expect("there"), 2);
         for number in 0..2 {
-            let place = lines.hold().expect("room");
+            let place = lines.hold(Share::Whole).expect("room");
             drop(lines.put(&letter(number), place));
         }
         while lines.depth() < 2 {
             tokio::task::yield_now().await;
         }
-        assert!(lines.hold().is_none());
+        assert!(lines.hold(Share::Whole).is_none());
         lines.close(Instant::now());
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::dead;
 use super::disk::{Disk, Found, NotKept, size};
 use super::event::Letter;
-use super::room::{Place, Room};
+use super::room::{Place, Room, Share};
 use super::window::{Next, Window};
 use crate::metrics::{EventOutcome, Metrics};
 
@@ -81,9 +81,10 @@ impl Queue {
     }
 
     /// Holds room for an event about paths of so many bytes.
-    pub(super) fn hold(&self, paths: usize) -> Option<Place> {
+    pub(super) fn hold(&self, paths: usize, share: Share) -> Option<Place> {
         // Each stands in it three times: as it is, as the key and as what it is about.
-        self.room.hold(if self.disk.is_some() { LIKELY + 3 * paths as u64 } else { 1 })
+        let likely = if self.disk.is_some() { LIKELY + 3 * paths as u64 } else { 1 };
+        self.room.hold(likely, share)
     }
 
     /// Puts `letter` in. What is returned tells when it is as safe as it gets here, or that it is not, although it may be
@@ -294,7 +295,7 @@ mod tests {
     }
 
     async fn put(queue: &Arc<Queue>, number: usize) -> Result<(), NotKept> {
-        let place = queue.hold(1).ok_or(NotKept)?;
+        let place = queue.hold(1, Share::Whole).ok_or(NotKept)?;
         queue.put(letter(number), place).await.unwrap_or(Err(NotKept))
     }
 
@@ -322,7 +323,11 @@ mod tests {
         assert_eq!(deliver(&queue).await.len(), 30);
         put(&queue, 30).await.expect("kept");
         assert_eq!((deliver(&queue).await.len(), queue.depth().0), (1, 0));
-        assert_eq!(queue.room.hold(1 << 20).map(drop), Some(()), "all of the room is free again");
+        assert_eq!(
+            queue.room.hold(1 << 20, Share::Whole).map(drop),
+            Some(()),
+            "all of the room is free again"
+        );
         drop(queue);
         disk.close().await;
         Disk::open(folder.path(), |sink, _| panic!("something of {sink} is left")).expect("the queue");
@@ -339,7 +344,11 @@ mod tests {
         }
         assert_eq!(queue.depth().0, 2);
         assert_eq!(deliver(&queue).await.len(), 2);
-        assert_eq!(queue.room.hold(1 << 20).map(drop), Some(()), "all of the room is free again");
+        assert_eq!(
+            queue.room.hold(1 << 20, Share::Whole).map(drop),
+            Some(()),
+            "all of the room is free again"
+        );
     }
 
     #[tokio::test]
@@ -349,8 +358,8 @@ mod tests {
             put(&queue, number).await.expect("room");
         }
         let next = queue.next().expect("one may go");
-        assert!(queue.hold(1).is_none());
+        assert!(queue.hold(1, Share::Whole).is_none());
         queue.delivered(next.number);
-        assert!(queue.hold(1).is_some());
+        assert!(queue.hold(1, Share::Whole).is_some());
     }
 }

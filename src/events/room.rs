@@ -10,6 +10,15 @@ pub(super) struct Room {
     used: AtomicU64,
 }
 
+/// How much of all room may be used, this included.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Share {
+    /// What would be refused otherwise.
+    Whole,
+    /// What nobody can refuse, such as logins that fail: strangers must not take the room of uploads.
+    Half,
+}
+
 /// Room that is held for something; given back when dropped, unless it is [used](Self::fill).
 #[derive(Debug)]
 pub(super) struct Place {
@@ -23,9 +32,13 @@ impl Room {
         Arc::new(Self { limit, used: AtomicU64::new(0) })
     }
 
-    /// Holds so much of it; none if there is not as much left.
-    pub(super) fn hold(self: &Arc<Self>, wanted: u64) -> Option<Place> {
-        let left = |used: u64| used.checked_add(wanted).filter(|&used| used <= self.limit);
+    /// Holds so much of it; none if there is not as much left of this share.
+    pub(super) fn hold(self: &Arc<Self>, wanted: u64, share: Share) -> Option<Place> {
+        let limit = match share {
+            Share::Whole => self.limit,
+            Share::Half => self.limit.div_ceil(2),
+        };
+        let left = |used: u64| used.checked_add(wanted).filter(|&used| used <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).ok()?;
         Some(Place { room: Arc::clone(self), held: wanted })
     }
@@ -62,12 +75,24 @@ mod tests {
     #[test]
     fn what_is_held_is_given_back_or_filled() {
         let room = Room::new(10);
-        let first = room.hold(6).expect("room");
-        assert!(room.hold(5).is_none());
+        let first = room.hold(6, Share::Whole).expect("room");
+        assert!(room.hold(5, Share::Whole).is_none());
         drop(first);
-        room.hold(10).expect("room").fill(3);
-        assert!(room.hold(8).is_none() && room.hold(7).is_some());
+        room.hold(10, Share::Whole).expect("room").fill(3);
+        assert!(room.hold(8, Share::Whole).is_none() && room.hold(7, Share::Whole).is_some());
         room.give_back(3);
-        assert!(room.hold(10).is_some());
+        assert!(room.hold(10, Share::Whole).is_some());
+    }
+
+    #[test]
+    fn what_nobody_can_refuse_leaves_half_of_the_room() {
+        let room = Room::new(10);
+        room.hold(5, Share::Half).expect("half of the room").fill(5);
+        assert!(room.hold(1, Share::Half).is_none());
+        room.hold(5, Share::Whole).expect("the other half").fill(5);
+        room.give_back(4);
+        assert!(room.hold(1, Share::Half).is_none(), "more than half is used");
+        room.give_back(2);
+        assert!(room.hold(1, Share::Half).is_some());
     }
 }

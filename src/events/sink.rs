@@ -12,7 +12,7 @@ use super::event::Letter;
 use super::filter::{About, passes};
 use super::lines::{Lines, Output};
 use super::queue::{Limits, Queue};
-use super::room::Place;
+use super::room::{Place, Share};
 use super::sender::Sender;
 use super::webhook::Webhook;
 use crate::config::{EventFilter, QueueConfig, SinkConfig, SinkKind};
@@ -72,10 +72,10 @@ impl Sink {
     }
 
     /// Holds room for an event about paths of so many bytes.
-    pub(super) fn hold(&self, paths: usize) -> Option<Place> {
+    pub(super) fn hold(&self, paths: usize, share: Share) -> Option<Place> {
         match &self.outlet {
-            Outlet::Queue(queue) => queue.hold(paths),
-            Outlet::Lines(lines) => lines.hold(),
+            Outlet::Queue(queue) => queue.hold(paths, share),
+            Outlet::Lines(lines) => lines.hold(share),
         }
     }
 
