@@ -9,8 +9,10 @@ use bytes::Bytes;
 use chrono::Utc;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::WebhookConfig;
 
@@ -41,6 +43,9 @@ pub(super) enum Failure {
     /// Nothing was heard of the endpoint.
     #[error("{0}")]
     Unreached(String),
+    /// It took longer than `timeout`, the reading of the files included.
+    #[error("no answer in time")]
+    Late,
     /// The key or the token cannot be had.
     #[error("{0}")]
     Secret(String),
@@ -54,28 +59,34 @@ impl Webhook {
         let client = Client::builder()
             .redirect(Policy::none())
             .no_proxy()
-            .timeout(config.timeout)
             .pool_idle_timeout(IDLE)
             .user_agent(concat!("bucketport/", env!("CARGO_PKG_VERSION")));
         Ok(Self { client: client.build()?, config })
     }
 
-    /// Posts `body` once. Only an answer of 200 to 299 says that it was taken.
+    /// Posts `body` once, within the timeout. Only an answer of 200 to 299 says that it was taken.
     pub(super) async fn deliver(&self, body: Bytes) -> Result<(), Failure> {
+        let until = Instant::now() + self.config.timeout;
+        let mut answer = timeout_at(until, self.post(body)).await.map_err(|_| Failure::Late)??;
+        let status = answer.status();
+        let reading = async {
+            let mut read = 0;
+            while let Ok(Some(piece)) = answer.chunk().await {
+                read += piece.len();
+                if read > LARGEST_ANSWER {
+                    break;
+                }
+            }
+        };
+        // What it says matters to nobody, nor whether all of it comes in time.
+        let _ = timeout_at(until, reading).await;
+        if status.is_success() { Ok(()) } else { Err(Failure::Refused(status.as_u16())) }
+    }
+
+    async fn post(&self, body: Bytes) -> Result<Response, Failure> {
         let headers = self.headers(&body).await?;
         let url: Url = self.config.url.clone();
-        let request = self.client.post(url).headers(headers).body(body);
-        let mut answer = request.send().await.map_err(unreached)?;
-        let status = answer.status();
-        let mut read = 0;
-        // What it says matters to nobody.
-        while let Ok(Some(piece)) = answer.chunk().await {
-            read += piece.len();
-            if read > LARGEST_ANSWER {
-                break;
-            }
-        }
-        if status.is_success() { Ok(()) } else { Err(Failure::Refused(status.as_u16())) }
+        self.client.post(url).headers(headers).body(body).send().await.map_err(unreached)
     }
 
     /// The files are read each time, so that they can be replaced while the gateway runs.
@@ -117,10 +128,12 @@ fn sign(key: &[u8], timestamp: i64, body: &[u8]) -> String {
 /// What is in the file, without a line end.
 async fn read(file: &Path) -> Result<SecretSlice<u8>, Failure> {
     let failed = |error: std::io::Error| unusable(file, &format!("cannot be read: {error}"));
-    if tokio::fs::metadata(file).await.map_err(failed)?.len() > LARGEST_SECRET {
+    let mut content = Vec::new();
+    let opened = tokio::fs::File::open(file).await.map_err(failed)?;
+    opened.take(LARGEST_SECRET + 1).read_to_end(&mut content).await.map_err(failed)?;
+    if content.len() as u64 > LARGEST_SECRET {
         return Err(unusable(file, "is too long"));
     }
-    let mut content = tokio::fs::read(file).await.map_err(failed)?;
     content.truncate(content.trim_ascii_end().len());
     if content.is_empty() { Err(unusable(file, "is empty")) } else { Ok(content.into()) }
 }
@@ -159,5 +172,12 @@ mod tests {
         assert_eq!(read(file.path()).await.expect("a key").expose_secret(), b"key");
         std::fs::write(file.path(), "\n").expect("writable");
         assert!(read(file.path()).await.is_err());
+    }
+
+    /// A length that is asked for before says nothing: `/dev/zero` has none.
+    #[tokio::test]
+    async fn a_file_without_an_end_is_a_failure() {
+        let endless = read(Path::new("/dev/zero")).await.expect_err("too long").to_string();
+        assert_eq!(endless, "/dev/zero is too long");
     }
 }
