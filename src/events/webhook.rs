@@ -40,9 +40,12 @@ pub(super) enum Failure {
     /// The endpoint has said so.
     #[error("answered {0}")]
     Refused(u16),
-    /// Nothing was heard of the endpoint.
+    /// There was no connection to the endpoint.
     #[error("{0}")]
     Unreached(String),
+    /// There was one, but no answer.
+    #[error("{0}")]
+    Unanswered(String),
     /// It took longer than `timeout`, the reading of the files included.
     #[error("no answer in time")]
     Late,
@@ -86,7 +89,7 @@ impl Webhook {
     async fn post(&self, body: Bytes) -> Result<Response, Failure> {
         let headers = self.headers(&body).await?;
         let url: Url = self.config.url.clone();
-        self.client.post(url).headers(headers).body(body).send().await.map_err(unreached)
+        self.client.post(url).headers(headers).body(body).send().await.map_err(failed)
     }
 
     /// The files are read each time, so that they can be replaced while the gateway runs.
@@ -143,7 +146,8 @@ fn unusable(file: &Path, why: &str) -> Failure {
 }
 
 /// The URL, which may hold a secret, is not in it.
-fn unreached(error: reqwest::Error) -> Failure {
+fn failed(error: reqwest::Error) -> Failure {
+    let connecting = error.is_connect() && !error.is_timeout();
     let error = error.without_url();
     let mut words = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -151,7 +155,7 @@ fn unreached(error: reqwest::Error) -> Failure {
         words = format!("{words}: {inner}");
         source = inner.source();
     }
-    Failure::Unreached(words)
+    if connecting { Failure::Unreached(words) } else { Failure::Unanswered(words) }
 }
 
 #[cfg(test)]
