@@ -200,7 +200,7 @@ impl Queue {
         let attempts = state.window.tried(next.number);
         let age = (Utc::now() - next.letter.made).to_std().unwrap_or_default();
         if age < limits.max_age && limits.max_attempts.is_none_or(|most| attempts < most) {
-            state.window.put_off(next.number, Instant::now(), unreached);
+            state.window.put_off(next.number, Instant::now(), unreached, limits.max_pause);
             drop(state);
             return self.metrics.events(&self.sink, EventOutcome::Retried, 1);
         }
@@ -271,11 +271,13 @@ impl Queue {
     }
 }
 
-/// When an event is given up.
+/// When an event is given up, and how long it waits before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) max_age: Duration,
     pub(super) max_attempts: Option<u32>,
+    /// The longest pause between tries.
+    pub(super) max_pause: Duration,
 }
 
 #[cfg(test)]

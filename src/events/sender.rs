@@ -1,6 +1,7 @@
 //! Sends what waits for one webhook: several at once, in order where they are about the same, again when it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -11,6 +12,9 @@ use super::queue::{Limits, Queue};
 use super::webhook::{Failure, Webhook};
 use super::window::Next;
 use crate::shutdown::Shutdown;
+
+/// The longest pause while the gateway drains: an endpoint that comes back gets what is only in memory.
+const PAUSE_IN_DRAIN: Duration = Duration::from_secs(1);
 
 /// The sender of one sink.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ impl Sender {
     /// Runs until the second stage of stopping. What is on its way then may have arrived.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut flying = FuturesUnordered::<BoxFuture<'static, Answer>>::new();
+        let mut draining = false;
         loop {
             self.queue.refill().await;
             while flying.len() < self.most
@@ -54,6 +59,11 @@ impl Sender {
             tokio::select! {
                 biased;
                 () = shutdown.stopping() => return,
+                () = shutdown.draining(), if !draining => {
+                    draining = true;
+                    self.limits.max_pause = PAUSE_IN_DRAIN;
+                    self.queue.hurry();
+                }
                 Some((next, answer)) = flying.next() => self.answered(&next, answer),
                 () = self.queue.changed() => {}
                 () = reached(due) => {}

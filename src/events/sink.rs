@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
@@ -56,7 +56,8 @@ impl Sink {
                     None => Queue::in_memory(&name, limits.memory, metrics),
                 };
                 let queue = Arc::new(queue);
-                let given_up = Limits { max_age: hook.max_age, max_attempts: hook.max_attempts };
+                let (max_age, max_attempts) = (hook.max_age, hook.max_attempts);
+                let given_up = Limits { max_age, max_attempts, max_pause: Duration::MAX };
                 let webhook = Webhook::new(hook.clone()).map_err(io::Error::other)?;
                 let sender = Sender::new(&name, &queue, webhook, hook.concurrency, given_up);
                 shutdown.spawn_service("event sender", sender.run(shutdown.clone()));
@@ -104,13 +105,10 @@ impl Sink {
         }
     }
 
-    /// Resolves when nothing waits that a stop would lose. What waits for another try is tried at once.
+    /// Resolves when nothing waits that a stop would lose.
     pub(super) async fn settled(&self) {
         match &self.outlet {
-            Outlet::Queue(queue) => {
-                queue.hurry();
-                queue.settled().await;
-            }
+            Outlet::Queue(queue) => queue.settled().await,
             Outlet::Lines(lines) => lines.settled().await,
         }
     }

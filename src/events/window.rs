@@ -103,10 +103,10 @@ impl Window {
         })
     }
 
-    /// Lets one that was on its way go again after a pause.
-    pub(super) fn put_off(&mut self, number: u64, now: Instant, unreached: bool) {
+    /// Lets one that was on its way go again after a pause, of `longest` at most.
+    pub(super) fn put_off(&mut self, number: u64, now: Instant, unreached: bool, longest: Duration) {
         if let Some(held) = self.held.get_mut(&number) {
-            let pause = held.pauses.get_or_insert_with(pauses).next().unwrap_or(LONGEST_PAUSE);
+            let pause = held.pauses.get_or_insert_with(pauses).next().unwrap_or(LONGEST_PAUSE).min(longest);
             held.unreached = unreached;
             self.later.insert((now + pause, number));
         }
@@ -168,7 +168,7 @@ mod tests {
         }
         assert_eq!(all(&mut window, now), [1, 4]);
         assert_eq!(window.tried(1), 1);
-        window.put_off(1, now, true);
+        window.put_off(1, now, true, LONGEST_PAUSE);
         assert_eq!(all(&mut window, now), [0; 0]);
         let due = window.next_due().expect("put off");
         assert!(due > now && due <= now + LONGEST_PAUSE);
@@ -192,8 +192,8 @@ mod tests {
         for round in 0..12 {
             let due = now + Duration::from_hours(round);
             assert_eq!(all(&mut window, due).len(), 2, "round {round}");
-            window.put_off(1, due, true);
-            window.put_off(2, due, false);
+            window.put_off(1, due, true, Duration::MAX);
+            window.put_off(2, due, false, Duration::MAX);
             let pause = window.next_due().expect("put off") - due;
             assert!(pause >= FIRST_PAUSE, "{pause:?}");
             longest = longest.max(pause);
@@ -204,6 +204,8 @@ mod tests {
         assert_eq!(all(&mut window, now), [1]);
         window.hurry();
         assert_eq!(all(&mut window, now), [2]);
+        window.put_off(2, now, true, FIRST_PAUSE);
+        assert_eq!(window.next_due(), Some(now + FIRST_PAUSE), "after twelve tries");
     }
 
     proptest! {
@@ -236,7 +238,7 @@ mod tests {
                 let number = flying.swap_remove(choice % flying.len()).number;
                 if fails {
                     window.tried(number);
-                    window.put_off(number, now, false);
+                    window.put_off(number, now, false, LONGEST_PAUSE);
                 } else {
                     window.remove(number);
                     delivered.push(number);
