@@ -205,6 +205,9 @@ impl Announced {
             if !kept && sink.required {
                 return Err(Unannounced::NotKept(sink.name.clone()));
             }
+            if !kept {
+                sink.warn_not_kept();
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! One sink: what it is told of, and where that waits.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -19,6 +19,9 @@ use crate::config::{EventFilter, QueueConfig, SinkConfig, SinkKind};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 
+/// It is warned again after so long.
+const WARN_AGAIN: Duration = Duration::from_mins(1);
+
 /// One of `[[events]]`.
 #[derive(Debug)]
 pub(super) struct Sink {
@@ -26,6 +29,8 @@ pub(super) struct Sink {
     pub(super) required: bool,
     filter: EventFilter,
     outlet: Outlet,
+    /// When it was last warned that an event is not safe yet.
+    warned: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -64,7 +69,13 @@ impl Sink {
                 Outlet::Queue(queue)
             }
         };
-        Ok(Self { name, required: config.required, filter: config.filter.clone(), outlet })
+        Ok(Self {
+            name,
+            required: config.required,
+            filter: config.filter.clone(),
+            outlet,
+            warned: Mutex::default(),
+        })
     }
 
     /// Whether it is told of such events.
@@ -85,6 +96,18 @@ impl Sink {
         match &self.outlet {
             Outlet::Queue(queue) => queue.put(letter.clone(), place),
             Outlet::Lines(lines) => lines.put(letter, place),
+        }
+    }
+
+    /// Warns that an event is not safe although its client has its reply; once a minute at most.
+    pub(super) fn warn_not_kept(&self) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|last| last.elapsed() >= WARN_AGAIN) {
+            *warned = Some(Instant::now());
+            tracing::warn!(
+                sink = self.name,
+                "events are not on the disk although their clients have a reply"
+            );
         }
     }
 
