@@ -176,16 +176,15 @@ impl Events {
         };
         // What is late is lost, or delivered again.
         let _ = timeout(limit, closing).await;
-        for Depth { sink, waiting, oldest, lasts } in self.depths() {
-            if waiting == 0 {
-                continue;
+        for sink in &self.0.sinks {
+            let ((waiting, oldest), lost, sink) = (sink.depth(), sink.at_stake(), &sink.name);
+            let (stay, oldest) = (waiting.saturating_sub(lost), oldest.map(tracing::field::display));
+            if stay > 0 {
+                tracing::info!(sink, events = stay, oldest, "events wait for the next start");
             }
-            let oldest = oldest.map(tracing::field::display);
-            if lasts {
-                tracing::info!(sink, events = waiting, oldest, "events wait for the next start");
-            } else {
-                tracing::error!(sink, events = waiting, oldest, "events are lost");
-                self.0.metrics.events(&sink, EventOutcome::Lost, waiting);
+            if lost > 0 {
+                tracing::error!(sink, events = lost, oldest, "events are lost");
+                self.0.metrics.events(sink, EventOutcome::Lost, lost);
             }
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Queue {
     changed: Notify,
     /// How many wait, those on disk alone included.
     waiting: watch::Sender<u64>,
+    /// How many of them are in memory alone.
+    at_stake: watch::Sender<u64>,
     metrics: Arc<Metrics>,
 }
 
@@ -76,8 +78,8 @@ impl Queue {
 
     fn new(sink: &str, room: Arc<Room>, most: usize, disk: Option<Disk>, metrics: &Arc<Metrics>) -> Self {
         let (state, changed, waiting) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
-        let (sink, metrics) = (sink.to_owned(), Arc::clone(metrics));
-        Self { sink, room, most, disk, state, changed, waiting, metrics }
+        let (sink, at_stake, metrics) = (sink.to_owned(), watch::Sender::new(0), Arc::clone(metrics));
+        Self { sink, room, most, disk, state, changed, waiting, at_stake, metrics }
     }
 
     /// Holds room for an event about paths of so many bytes.
@@ -120,6 +122,7 @@ impl Queue {
         let mut state = self.state();
         state.last += 1;
         let number = IN_MEMORY + state.last;
+        self.at_stake.send_modify(|at_stake| *at_stake += 1);
         state.window.push(number, letter);
         self.announce(state);
     }
@@ -214,6 +217,9 @@ impl Queue {
     fn end(&self, number: u64, end: &End) {
         let mut state = self.state();
         let Some(letter) = state.window.remove(number) else { return };
+        if number >= IN_MEMORY {
+            self.at_stake.send_modify(|at_stake| *at_stake -= 1);
+        }
         self.room.give_back(self.units(&letter));
         if let Some(disk) = &self.disk {
             match end {
@@ -237,10 +243,13 @@ impl Queue {
 
     /// Resolves when nothing waits that a stop would lose.
     pub(super) async fn settled(&self) {
-        if self.disk.is_none() {
-            // The sender is ours.
-            let _ = self.waiting.subscribe().wait_for(|&waiting| waiting == 0).await;
-        }
+        // The sender is ours.
+        let _ = self.at_stake.subscribe().wait_for(|&at_stake| at_stake == 0).await;
+    }
+
+    /// How many of those that wait a stop would lose.
+    pub(super) fn at_stake(&self) -> u64 {
+        *self.at_stake.borrow()
     }
 
     /// How many wait, and since when the oldest does.
@@ -344,8 +353,9 @@ mod tests {
         for number in 0..3 {
             assert!(put(&queue, number).await.is_err(), "not safe");
         }
-        assert_eq!(queue.depth().0, 2);
-        assert_eq!(deliver(&queue).await.len(), 2);
+        assert_eq!((queue.depth().0, queue.at_stake()), (2, 2));
+        assert_eq!((deliver(&queue).await.len(), queue.at_stake()), (2, 0));
+        queue.settled().await;
         assert_eq!(
             queue.room.hold(1 << 20, Share::Whole).map(drop),
             Some(()),

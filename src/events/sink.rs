@@ -143,6 +143,14 @@ impl Sink {
         }
     }
 
+    /// How many of those that wait a stop would lose.
+    pub(super) fn at_stake(&self) -> u64 {
+        match &self.outlet {
+            Outlet::Queue(queue) => queue.at_stake(),
+            Outlet::Lines(lines) => lines.depth(),
+        }
+    }
+
     /// How many events wait, and since when the oldest of a queue does.
     pub(super) fn depth(&self) -> (u64, Option<DateTime<Utc>>) {
         match &self.outlet {
