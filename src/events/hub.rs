@@ -167,9 +167,9 @@ impl Events {
     /// Flushes what outlives the process, within `limit`, and counts what does not.
     pub(crate) async fn close(&self, limit: Duration) {
         self.0.sinks.iter().for_each(|sink| sink.close(Instant::now() + limit));
-        let writing = self.0.sinks.iter().filter(|sink| !sink.is_queue()).map(Sink::settled);
+        let settling = self.0.sinks.iter().filter(|sink| !sink.is_queue()).map(Sink::settled);
         let closing = async {
-            futures::future::join_all(writing).await;
+            futures::future::join_all(settling).await;
             if let Some(disk) = &self.0.disk {
                 disk.close().await;
             }

@@ -203,7 +203,7 @@ impl Queue {
         let attempts = state.window.tried(next.number);
         let age = (Utc::now() - next.letter.made).to_std().unwrap_or_default();
         if age < limits.max_age && limits.max_attempts.is_none_or(|most| attempts < most) {
-            state.window.put_off(next.number, Instant::now(), unreached, limits.max_pause);
+            state.window.put_off(next.number, Instant::now(), unreached, limits.longest_pause);
             drop(state);
             return self.metrics.events(&self.sink, EventOutcome::Retried, 1);
         }
@@ -286,7 +286,7 @@ pub(super) struct Limits {
     pub(super) max_age: Duration,
     pub(super) max_attempts: Option<u32>,
     /// The longest pause between tries.
-    pub(super) max_pause: Duration,
+    pub(super) longest_pause: Duration,
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Sender {
                 () = shutdown.stopping() => return,
                 () = shutdown.draining(), if !draining => {
                     draining = true;
-                    self.limits.max_pause = PAUSE_IN_DRAIN;
+                    self.limits.longest_pause = PAUSE_IN_DRAIN;
                     self.queue.hurry();
                 }
                 Some((next, answer)) = flying.next() => self.answered(&next, answer),

@@ -62,7 +62,7 @@ impl Sink {
                 };
                 let queue = Arc::new(queue);
                 let (max_age, max_attempts) = (hook.max_age, hook.max_attempts);
-                let given_up = Limits { max_age, max_attempts, max_pause: Duration::MAX };
+                let given_up = Limits { max_age, max_attempts, longest_pause: Duration::MAX };
                 let webhook = Webhook::new(hook.clone()).map_err(io::Error::other)?;
                 let sender = Sender::new(&name, &queue, webhook, hook.concurrency, given_up);
                 shutdown.spawn_service("event sender", sender.run(shutdown.clone()));

@@ -238,8 +238,12 @@ fn a_client_that_does_not_listen_gets_425_and_no_150() {
     let gateway = active().start();
     gateway.put("x", b"x");
     let mut raw = gateway.login();
+    // Bound, so that nobody else listens there meanwhile.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an internet address");
     for command in ["STOR y", "RETR x", "LIST", "APPE x", "MLSD"] {
-        drop(raw.port());
+        raw.expect(&port_command(address), 200);
         raw.expect(command, 425);
     }
     assert_eq!(gateway.files(), ["x"]);
