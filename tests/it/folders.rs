@@ -291,7 +291,7 @@ fn a_taken_name_becomes_another(place: &Place) {
     let reply = raw.upload("STOR unique/a.csv", b"last");
     let name = reply.text().strip_prefix("Transfer complete, FILE: ").expect("a made name").to_owned();
     assert!(name.len() > "a.10.csv".len() && place.stored(&format!("unique/{name}")).is_some(), "{name}");
-    assert!(place.gateway.log().contains(&format!("path=/unique/{name}")));
+    place.gateway.wait_for_log(&format!("path=/unique/{name}"));
 }
 
 /// Two that are sent at once under one name: both are stored, or one is told to try again.
