@@ -9,6 +9,7 @@ mod hashes;
 
 pub mod config;
 
+mod seldom;
 mod spans;
 
 mod logging;

@@ -103,24 +103,24 @@ impl Backend {
 
     /// Like `run`, for what changes files. When it is told to give up, only the wait ends: the store may have done it already,
     /// and it must not stay untold.
-    pub(super) async fn change<F>(&self, pending: &Pending, files: &Files, work: F) -> Result<()>
+    pub(super) async fn change<F>(
+        &self,
+        kind: EventType,
+        pending: &Pending,
+        files: &Files,
+        work: F,
+    ) -> Result<()>
     where
         F: Future<Output = files::Result<()>> + Send + 'static,
     {
         self.run(pending.operation, async {
-            let kind = telling::kind(pending.operation);
-            let telling = kind
-                .map(|kind| self.announce(kind, &pending.path, pending.from.as_ref(), files))
-                .transpose()?;
+            let telling = self.announce(kind, &pending.path, pending.from.as_ref(), files)?;
             let (verb, path, from) = (pending.operation.verb(), pending.path.clone(), pending.from.clone());
             let change = fenced(async move {
                 work.await?;
                 let from = from.as_ref().map(tracing::field::display);
                 tracing::info!(verb, %path, from, "done");
-                match telling {
-                    Some(telling) => telling.tell(Details::default()).await,
-                    None => Ok(()),
-                }
+                telling.tell(Details::default()).await
             });
             let changing = self.front.shutdown.spawn_on(spans::carried(change), &Handle::current());
             let changed = changing.map(|done| match done {

@@ -8,7 +8,7 @@ use crate::config::EventType;
 use crate::events::{Announced, Details, Event, Events};
 use crate::files::{Files, Place, Result};
 use crate::path::VirtualPath;
-use crate::session::{Operation, Session};
+use crate::session::Session;
 
 /// Something that a session is about to do with a file or directory.
 pub(super) struct Telling {
@@ -63,29 +63,6 @@ pub(super) fn announce(
     };
     let event = event(kind, session, Some(files.user().to_owned()), details);
     Ok(Telling { announced, event, begun: Instant::now() })
-}
-
-/// The kind of event that a change of names is.
-pub(super) fn kind(operation: Operation) -> Option<EventType> {
-    match operation {
-        Operation::Dele => Some(EventType::Delete),
-        Operation::Rnto => Some(EventType::Rename),
-        Operation::Mkd => Some(EventType::Mkdir),
-        Operation::Rmd => Some(EventType::Rmdir),
-        Operation::Stor | Operation::Appe => Some(EventType::Upload),
-        Operation::Retr => Some(EventType::Download),
-        Operation::Cwd
-        | Operation::Rnfr
-        | Operation::Size
-        | Operation::Mdtm
-        | Operation::Mfmt
-        | Operation::Mlst
-        | Operation::Stat
-        | Operation::Hash
-        | Operation::List
-        | Operation::Nlst
-        | Operation::Mlsd => None,
-    }
 }
 
 /// Somebody has logged in to `session`, or has not, for this reason.

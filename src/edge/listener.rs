@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use super::entrance::Entrance;
 use super::proxy::Proxies;
-use super::seldom::Seldom;
 use super::shared::Edge;
 use super::{client, socket};
 use crate::control::TellsEnd;
 use crate::metrics::{Rejection, SessionTls};
 use crate::net::{ACCEPT_PAUSE, Ends, canonical, rehome};
+use crate::seldom::Seldom;
 use crate::sessions::Place;
 use crate::spans;
 

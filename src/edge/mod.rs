@@ -13,7 +13,6 @@ mod listener;
 mod pace;
 mod presence;
 mod proxy;
-mod seldom;
 mod shared;
 mod socket;
 mod tcp;

@@ -12,9 +12,9 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::seldom::Seldom;
 use crate::metrics::{Metrics, Rejection};
 use crate::net::{Ends, canonical};
+use crate::seldom::Seldom;
 
 /// Balancers send the header with their first packet.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! One sink: what it is told of, and where that waits.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -17,10 +17,8 @@ use super::sender::Sender;
 use super::webhook::Webhook;
 use crate::config::{EventFilter, QueueConfig, SinkConfig, SinkKind};
 use crate::metrics::Metrics;
+use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
-
-/// It is warned again after so long.
-const WARN_AGAIN: Duration = Duration::from_mins(1);
 
 /// One of `[[events]]`.
 #[derive(Debug)]
@@ -29,8 +27,8 @@ pub(super) struct Sink {
     pub(super) required: bool,
     filter: EventFilter,
     outlet: Outlet,
-    /// When it was last warned that an event is not safe yet.
-    warned: Mutex<Option<Instant>>,
+    /// That an event is not safe yet.
+    told: Seldom,
 }
 
 #[derive(Debug)]
@@ -74,7 +72,7 @@ impl Sink {
             required: config.required,
             filter: config.filter.clone(),
             outlet,
-            warned: Mutex::default(),
+            told: Seldom::default(),
         })
     }
 
@@ -101,11 +99,10 @@ impl Sink {
 
     /// Warns that an event is not safe although its client has its reply; once a minute at most.
     pub(super) fn warn_not_kept(&self) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_none_or(|last| last.elapsed() >= WARN_AGAIN) {
-            *warned = Some(Instant::now());
+        if let Some(others) = self.told.tell() {
             tracing::warn!(
                 sink = self.name,
+                others,
                 "events are not on the disk although their clients have a reply"
             );
         }

@@ -1,8 +1,7 @@
 //! Traces: spans on their way to a collector, by OTLP over HTTP. A queue of bounded size and a thread of its own stand between:
 //! what does not fit is dropped, and nobody waits.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
@@ -13,6 +12,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter};
 
 use crate::config::TracesConfig;
+use crate::seldom::Seldom;
 
 /// How long a collector may take for one batch.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -20,8 +20,6 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LAST_SPANS: Duration = Duration::from_secs(5);
 /// Spans that wait to be sent: some two MiB.
 const QUEUE: usize = 4096;
-/// How often a collector that fails is spoken of.
-const QUIET: Duration = Duration::from_mins(1);
 
 /// Traces that are sent for as long as this lives.
 #[derive(Debug)]
@@ -36,7 +34,7 @@ impl Traces {
             .with_endpoint(config.endpoint.as_str())
             .with_timeout(DEADLINE)
             .build()?;
-        let batches = BatchSpanProcessor::builder(Watched { exporter, told: Mutex::new(None) })
+        let batches = BatchSpanProcessor::builder(Watched { exporter, told: Seldom::default() })
             .with_batch_config(BatchConfigBuilder::default().with_max_queue_size(QUEUE).build())
             .build();
         let resource = Resource::builder()
@@ -75,8 +73,7 @@ impl Drop for Traces {
 #[derive(Debug)]
 struct Watched {
     exporter: opentelemetry_otlp::SpanExporter,
-    /// When that was said.
-    told: Mutex<Option<Instant>>,
+    told: Seldom,
 }
 
 impl SpanExporter for Watched {
@@ -84,9 +81,9 @@ impl SpanExporter for Watched {
         let spans = batch.len();
         let exported = self.exporter.export(batch).await;
         if let Err(error) = &exported
-            && self.may_tell()
+            && let Some(others) = self.told.tell()
         {
-            tracing::warn!(%error, spans, "traces not delivered, and dropped");
+            tracing::warn!(%error, spans, others, "traces not delivered, and dropped");
         }
         exported
     }
@@ -97,16 +94,5 @@ impl SpanExporter for Watched {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
-    }
-}
-
-impl Watched {
-    fn may_tell(&self) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let may = told.is_none_or(|told| told.elapsed() >= QUIET);
-        if may {
-            *told = Some(Instant::now());
-        }
-        may
     }
 }

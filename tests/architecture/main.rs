@@ -11,7 +11,7 @@ use source::Source;
 const LAYERS: &[&[&str]] = &[
     &["encoding", "hashes"],
     &["config"],
-    &["spans"],
+    &["seldom", "spans"],
     &["logging", "metrics", "net", "shutdown", "workers"],
     &["limits"],
     &["data", "digest", "facts", "path", "reply", "tls", "user"],
@@ -36,13 +36,13 @@ const NARROWER: &[(&str, &[&str])] = &[
     // A store moves bytes for whoever asks: it knows no session and no user.
     ("storage", &["config", "data", "metrics", "shutdown", "spans"]),
     // Whoever is told of something knows only what it is told.
-    ("events", &["config", "metrics", "shutdown"]),
+    ("events", &["config", "metrics", "seldom", "shutdown"]),
     // Whoever watches the gateway sees what is told of sessions and can end them. Of users, files and sockets it knows
     // nothing.
     ("http", &["config", "events", "metrics", "recent", "session", "sessions", "shutdown", "storage"]),
     // Another process's status, over HTTP.
     ("terminal", &["config", "http"]),
-    ("logging", &["config", "spans"]),
+    ("logging", &["config", "seldom", "spans"]),
     ("main", &["cli"]),
 ];
 

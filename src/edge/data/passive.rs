@@ -24,9 +24,9 @@ use super::host::Hosts;
 use super::transport::Transport;
 use crate::config::{ClusterConfig, FtpConfig, PeerCheck};
 use crate::edge::proxy::Proxies;
-use crate::edge::seldom::Seldom;
 use crate::metrics::{Counted, Metrics, Rejection};
 use crate::net;
+use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 use crate::workers::Workers;
 

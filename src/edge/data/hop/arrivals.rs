@@ -17,9 +17,9 @@ use crate::config::ClusterConfig;
 use crate::edge::data::passive::{Arrived, PassivePool};
 use crate::edge::data::transport::Transport;
 use crate::edge::proxy::{self, Refusal};
-use crate::edge::seldom::Seldom;
 use crate::metrics::{Metrics, Rejection};
 use crate::net;
+use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 
 /// A replica answers as soon as it has the challenge.

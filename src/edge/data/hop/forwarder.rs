@@ -18,9 +18,9 @@ use super::peers::{Replica, Unreached};
 use super::splice::Pipe;
 use super::word::Word;
 use crate::config::{ClusterConfig, FtpConfig, Slices};
-use crate::edge::seldom::Seldom;
 use crate::metrics::{ByteCount, Forwarded, Metrics, Rejection, Toward};
 use crate::net;
+use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
 
 /// After our own deadline for a client that takes nothing. An owner whose store or memory is short may leave its client's
