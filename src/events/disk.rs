@@ -1,27 +1,22 @@
-//! Events that outlive the process: one file, written by one thread. Whoever puts something in waits for the thread's
-//! next flush, which all that came meanwhile share.
+//! Events that outlive the process: one thread writes them down. Whoever puts something in waits for the thread's next
+//! flush, which all that came meanwhile share.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use chrono::DateTime;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::Durability;
 use tokio::sync::oneshot;
 
 use super::dead;
 use super::event::Letter;
+use super::ledger::{Changes, Found, Ledger};
 
-/// By sink and number.
-const EVENTS: TableDefinition<'static, (&'static str, u64), Kept> = TableDefinition::new("events");
-/// When it was made, in milliseconds since 1970; what it is about, one or two names; and the event.
-type Kept = (i64, &'static str, &'static str, &'static [u8]);
-
-/// The default is 1 GiB.
-const CACHE: usize = 8 << 20;
-/// What is only taken out is flushed when nothing else was for so long: after a crash it is delivered again.
+/// What is only taken out is flushed after so long: what was delivered since then is delivered again after a crash. A folder that
+/// failed is tried again as often.
 const LAZY: Duration = Duration::from_secs(1);
 /// How many requests share a flush at most.
 const MOST_AT_ONCE: usize = 4096;
@@ -49,21 +44,11 @@ impl Drop for Told {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NotKept;
 
-/// What was found of a sink at the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// Events.
-    pub(super) count: u64,
-    /// What they take, as [`size`] tells.
-    pub(super) bytes: u64,
-    /// The number of the last.
-    pub(super) last: u64,
-}
-
 /// The queue's folder. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     requests: Sender<Request>,
+    failing: Arc<AtomicBool>,
 }
 
 enum Request {
@@ -92,23 +77,34 @@ enum Request {
     },
 }
 
-/// The bytes that one takes in the file, nearly.
-pub(super) fn size(letter: &Letter) -> u64 {
-    let about: usize = letter.about.iter().map(String::len).sum();
-    (letter.body.len() + about + 64) as u64
-}
-
 impl Disk {
     /// Opens the queue in `folder`, which is made if it is missing, and starts the thread that writes to it. Fails if another
     /// process has it. Calls `found` for each sink of which something is there.
     pub(super) fn open(folder: &Path, found: impl FnMut(&str, Found)) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let mut writer = Writer { folder: folder.to_owned(), database: None, next: 1, lazy: false };
-        writer.open().map_err(io::Error::other)?;
-        writer.look(found).map_err(io::Error::other)?;
+        let mut ledger = Ledger::open(folder)?;
+        let next = ledger.look(found).map_err(io::Error::other)?;
+        Self::start(folder, ledger, next)
+    }
+
+    /// Starts the thread that writes to `ledger`; the first event gets the number `next`.
+    fn start(folder: &Path, ledger: Ledger, next: u64) -> io::Result<Self> {
+        let failing = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            folder: folder.to_owned(),
+            ledger,
+            next,
+            lazy: false,
+            flushed: Instant::now(),
+            failing: Arc::clone(&failing),
+        };
         let (requests, received) = channel();
         std::thread::Builder::new().name("events".to_owned()).spawn(move || writer.run(&received))?;
-        Ok(Self { requests })
+        Ok(Self { requests, failing })
+    }
+
+    /// Whether it was not possible to write there, or to read, when it was tried last, which is a second ago at most.
+    pub(super) fn fails(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Keeps `letter` for `sink`. `kept` is told its number once it would outlive a crash of the machine, or that it was not
@@ -154,11 +150,13 @@ impl Disk {
 /// What the thread has.
 struct Writer {
     folder: PathBuf,
-    /// None after a failure, until the next try.
-    database: Option<Database>,
+    ledger: Ledger,
     next: u64,
     /// Whether something was taken out that a crash would bring back.
     lazy: bool,
+    /// When it was flushed last.
+    flushed: Instant,
+    failing: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -167,7 +165,7 @@ impl Writer {
             let first = match requests.recv_timeout(LAZY) {
                 Ok(request) => request,
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.lazy {
+                    if self.lazy || self.failing.load(Ordering::Relaxed) {
                         self.write(Vec::new(), Durability::Immediate);
                     }
                     continue;
@@ -182,7 +180,7 @@ impl Writer {
                     Request::Read { sink, after, most, answer } => {
                         // What was put in before is to be seen.
                         self.write_all(std::mem::take(&mut changes));
-                        let read = self.read(&sink, after, most).map_err(|error| {
+                        let read = self.ledger.read(&sink, after, most).map_err(|error| {
                             self.failed(&error);
                             NotKept
                         });
@@ -191,7 +189,7 @@ impl Writer {
                     }
                     Request::Close { done } => {
                         self.write(std::mem::take(&mut changes), Durability::Immediate);
-                        self.database = None;
+                        self.ledger.close();
                         let _ = done.send(());
                         return;
                     }
@@ -207,15 +205,16 @@ impl Writer {
             return;
         }
         let puts = changes.iter().any(|change| matches!(change, Request::Put { .. }));
-        self.write(changes, if puts { Durability::Immediate } else { Durability::None });
+        let flush = puts || self.flushed.elapsed() >= LAZY;
+        self.write(changes, if flush { Durability::Immediate } else { Durability::None });
     }
 
-    /// Does all of `changes` or none, and tells those who wait.
-    fn write(&mut self, changes: Vec<Request>, durability: Durability) {
-        let mut waiting = Vec::new();
-        let written = self.try_write(changes, durability, &mut waiting);
+    /// Does all of `requests` or none, and tells those who wait.
+    fn write(&mut self, requests: Vec<Request>, durability: Durability) {
+        let (changes, waiting) = self.changes(requests);
+        let written = self.ledger.change(changes, durability);
         match &written {
-            Ok(()) => self.lazy = matches!(durability, Durability::None),
+            Ok(()) => self.succeeded(durability),
             Err(error) => self.failed(error),
         }
         for (number, mut kept) in waiting {
@@ -223,111 +222,61 @@ impl Writer {
         }
     }
 
-    fn try_write(
-        &mut self,
-        changes: Vec<Request>,
-        durability: Durability,
-        waiting: &mut Vec<(u64, Told)>,
-    ) -> Result<(), redb::Error> {
-        let (mut puts, mut removals) = (Vec::new(), Vec::new());
-        for change in changes {
-            match change {
+    fn changes(&mut self, requests: Vec<Request>) -> (Changes, Vec<(u64, Told)>) {
+        let (mut changes, mut waiting) = (Changes::default(), Vec::new());
+        for request in requests {
+            match request {
                 Request::Put { sink, letter, kept } => {
                     waiting.push((self.next, kept));
-                    puts.push((sink, self.next, letter));
+                    changes.puts.push((sink, self.next, letter));
                     self.next += 1;
                 }
-                Request::Remove { sink, number } => removals.push((sink, number)),
+                Request::Remove { sink, number } => changes.removals.push((sink, number)),
                 Request::Bury { sink, number, line } => {
                     if let Err(error) = dead::append(&self.folder, &sink, &line) {
                         // It stays in the queue, and is tried again after the next start.
                         tracing::error!(sink, %error, "a dead letter cannot be written");
                         continue;
                     }
-                    removals.push((sink, number));
+                    changes.removals.push((sink, number));
                 }
                 Request::Read { .. } | Request::Close { .. } => {}
             }
         }
-        let mut transaction = self.open()?.begin_write()?;
-        transaction.set_durability(durability)?;
-        {
-            let mut events = transaction.open_table(EVENTS)?;
-            for (sink, number, Letter { made, about, body }) in &puts {
-                let name = |index: usize| about.get(index).map_or("", String::as_str);
-                let value = (made.timestamp_millis(), name(0), name(1), &body[..]);
-                events.insert((sink.as_str(), *number), value)?;
-            }
-            for (sink, number) in &removals {
-                events.remove((sink.as_str(), *number))?;
-            }
-        }
-        transaction.commit()?;
-        Ok(())
+        (changes, waiting)
     }
 
-    fn read(&mut self, sink: &str, after: u64, most: usize) -> Result<Vec<(u64, Letter)>, redb::Error> {
-        let events = self.open()?.begin_read()?.open_table(EVENTS)?;
-        let mut read = Vec::new();
-        for entry in events.range((sink, after.saturating_add(1))..=(sink, u64::MAX))?.take(most) {
-            let (key, value) = entry?;
-            let (made, first, second, body) = value.value();
-            let letter = Letter {
-                made: DateTime::from_timestamp_millis(made).unwrap_or_default(),
-                about: [first, second]
-                    .into_iter()
-                    .filter(|name| !name.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-                body: Bytes::copy_from_slice(body),
-            };
-            read.push((key.value().1, letter));
+    fn succeeded(&mut self, durability: Durability) {
+        self.lazy = matches!(durability, Durability::None);
+        if !self.lazy {
+            self.flushed = Instant::now();
         }
-        Ok(read)
-    }
-
-    /// Goes through all that is there.
-    fn look(&mut self, mut found: impl FnMut(&str, Found)) -> Result<(), redb::Error> {
-        let transaction = self.open()?.begin_read()?;
-        let events = transaction.open_table(EVENTS)?;
-        let (mut of, mut sum) = (String::new(), Found::default());
-        for entry in events.iter()? {
-            let (key, value) = entry?;
-            let ((sink, number), (_, first, second, body)) = (key.value(), value.value());
-            if sink != of {
-                if sum != Found::default() {
-                    found(&of, sum);
-                }
-                (of, sum) = (sink.to_owned(), Found::default());
-            }
-            self.next = self.next.max(number + 1);
-            sum.last = number;
-            sum.count += 1;
-            sum.bytes += (first.len() + second.len() + body.len() + 64) as u64;
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!(folder = %self.folder.display(), "the queue of events can be used again");
         }
-        if sum != Found::default() {
-            found(&of, sum);
-        }
-        Ok(())
-    }
-
-    /// The database, which was closed if it has failed: it refuses everything after that.
-    fn open(&mut self) -> Result<&Database, redb::Error> {
-        if self.database.is_none() {
-            let mut builder = Database::builder();
-            builder.set_cache_size(CACHE);
-            let database = builder.create(self.folder.join("queue.redb"))?;
-            let transaction = database.begin_write()?;
-            transaction.open_table(EVENTS)?;
-            transaction.commit()?;
-            self.database = Some(database);
-        }
-        self.database.as_ref().ok_or(redb::Error::DatabaseAlreadyOpen)
     }
 
     fn failed(&mut self, error: &redb::Error) {
-        tracing::error!(folder = %self.folder.display(), %error, "the queue of events cannot be used");
-        self.database = None;
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let folder = self.folder.display();
+            tracing::error!(%folder, %error, "the queue of events cannot be used, trying again");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Whatever ended the thread, nothing is kept any more.
+        self.failing.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+impl Disk {
+    /// One that answers nothing, as a disk that hangs, until what is returned with it is dropped.
+    pub(super) fn hanging() -> (Self, impl Sized) {
+        let (requests, received) = channel();
+        (Self { requests, failing: Arc::default() }, received)
     }
 }
 
@@ -337,6 +286,7 @@ mod tests {
 
     use chrono::{SubsecRound, Utc};
 
+    use super::super::ledger::size;
     use super::*;
 
     fn letter(about: &[&str], body: &'static str) -> Letter {
@@ -414,5 +364,54 @@ mod tests {
         assert_eq!(disk.read("x", 0, 9).await.expect("readable"), []);
         let dead = std::fs::read_to_string(folder.path().join("x.dead.jsonl"));
         assert_eq!(dead.expect("written"), "{}\n");
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_out_is_flushed_while_more_is_taken_out() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = Disk::open(folder.path(), |_, _| ()).expect("a new queue");
+        let mut number = 0;
+        for _ in 0..300 {
+            number = put(&disk, "x", &letter(&["a"], "1")).await.expect("kept");
+        }
+        // Without a quiet second.
+        let begun = Instant::now();
+        let mut removed = 0;
+        while begun.elapsed() < 2 * LAZY {
+            disk.remove("x", number - removed);
+            removed += 1;
+            tokio::time::sleep(LAZY / 50).await;
+        }
+        // As a crash leaves it.
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        let file = |folder: &tempfile::TempDir| folder.path().join("queue.redb");
+        std::fs::copy(file(&folder), file(&copy)).expect("a copy");
+        let mut left = 0;
+        Disk::open(copy.path(), |_, found| left = found.count).expect("the copy");
+        assert!(left < 300, "all are there again");
+        disk.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_fails_is_tried_again_and_whoever_asks_learns_of_both() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut ledger = Ledger::open(folder.path()).expect("a new one");
+        ledger.close();
+        // Another process has it.
+        let other = Ledger::open(folder.path()).expect("the file");
+        let disk = Disk::start(folder.path(), ledger, 1).expect("a thread");
+        assert!(!disk.fails());
+        assert!(put(&disk, "x", &letter(&["a"], "2")).await.is_err(), "in use");
+        assert!(disk.fails());
+        drop(other);
+        let begun = Instant::now();
+        while disk.fails() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nobody has tried");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        put(&disk, "x", &letter(&["a"], "3")).await.expect("kept");
+        disk.close().await;
+        assert!(put(&disk, "x", &letter(&["a"], "4")).await.is_err(), "closed");
+        assert!(disk.fails());
     }
 }

@@ -8,11 +8,12 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
-use super::disk::{Disk, Found};
+use super::disk::Disk;
 use super::event::{Event, Letter};
 use super::filter::About;
+use super::ledger::Found;
 use super::room::{Place, Share};
-use super::sink::Sink;
+use super::sink::{Kept, Sink};
 use crate::config::{EventType, EventsConfig, SinkKind};
 use crate::metrics::{EventOutcome, Metrics};
 use crate::shutdown::Shutdown;
@@ -38,6 +39,9 @@ pub enum Unannounced {
     /// Nothing has happened yet.
     #[error("the event sink `{0}` has no room")]
     NoRoom(String),
+    /// Nothing has happened yet.
+    #[error("the event sink `{0}` cannot be written to")]
+    Failing(String),
     /// What it tells of has happened.
     #[error("the event sink `{0}` could not keep an event")]
     NotKept(String),
@@ -100,7 +104,8 @@ impl Events {
         Ok(Self(Arc::new(Hub { source, sinks, disk, metrics: Arc::clone(metrics) })))
     }
 
-    /// Something of this kind is about to happen at these paths. Refused if a sink that is `required` has no room for it.
+    /// Something of this kind is about to happen at these paths. Refused if a sink that is `required` has no room for it, or is
+    /// known not to keep it.
     pub(crate) fn announce(
         &self,
         kind: EventType,
@@ -110,17 +115,22 @@ impl Events {
         let length = paths.iter().map(|path| path.len()).sum();
         let mut places = Vec::new();
         for (index, sink) in self.wanting(About { kind, user, paths }) {
-            let place = sink.required.then(|| sink.hold(length, Share::Whole));
-            match place {
-                Some(None) => {
-                    self.0.metrics.events(&sink.name, EventOutcome::Refused, 1);
-                    return Err(Unannounced::NoRoom(sink.name.clone()));
-                }
-                Some(held) => places.push((index, held)),
-                None => places.push((index, None)),
-            }
+            let place = if sink.required { Some(self.reserve(sink, length)?) } else { None };
+            places.push((index, place));
         }
         Ok(Announced { hub: Arc::clone(&self.0), places, paths: length })
+    }
+
+    fn reserve(&self, sink: &Sink, paths: usize) -> Result<Place, Unannounced> {
+        let reserved = if sink.fails() {
+            Err(Unannounced::Failing(sink.name.clone()))
+        } else {
+            sink.hold(paths, Share::Whole).ok_or_else(|| Unannounced::NoRoom(sink.name.clone()))
+        };
+        if reserved.is_err() {
+            self.0.metrics.events(&sink.name, EventOutcome::Refused, 1);
+        }
+        reserved
     }
 
     /// Something has happened that cannot be refused: dropped where half of the room is used, the rest is for what can be.
@@ -200,7 +210,7 @@ impl Announced {
             if !sink.required && !sink.lasts() {
                 continue;
             }
-            let kept = matches!(timeout(PATIENCE, kept).await, Ok(Ok(Ok(()))));
+            let kept = sink.is_kept(kept, PATIENCE).await;
             if !kept && sink.required {
                 return Err(Unannounced::NotKept(sink.name.clone()));
             }
@@ -228,5 +238,3 @@ impl Announced {
         waiting
     }
 }
-
-type Kept = tokio::sync::oneshot::Receiver<Result<(), super::disk::NotKept>>;

@@ -1,10 +1,12 @@
 //! Events as lines of JSON, in a file or on standard output, written by a thread of their own.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,13 +31,18 @@ pub(super) struct Lines {
     room: Arc<Room>,
     requests: Sender<Request>,
     waiting: Arc<watch::Sender<u64>>,
+    failing: Arc<AtomicBool>,
 }
 
 /// Where lines go.
 #[derive(Debug)]
 pub(super) enum Output {
-    Stdout,
-    File { path: PathBuf, file: File },
+    /// Standard output, without the buffer that does not tell what of it was written.
+    Stdout(File),
+    File {
+        path: PathBuf,
+        file: File,
+    },
 }
 
 #[derive(Debug)]
@@ -46,6 +53,11 @@ enum Request {
 }
 
 impl Output {
+    /// Standard output.
+    pub(super) fn stdout() -> io::Result<Self> {
+        Ok(Self::Stdout(io::stdout().as_fd().try_clone_to_owned()?.into()))
+    }
+
     /// A file, which is made if it is missing; its folder must be there.
     pub(super) fn file(path: PathBuf) -> io::Result<Self> {
         Ok(Self::File { file: open(&path)?, path })
@@ -71,31 +83,46 @@ impl Output {
         Ok(())
     }
 
+    /// Writes a part of `bytes`, and tells how much.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::File { file, .. } => file.write(bytes),
-            // The log is on standard error: where both are one pipe, whole lines of one follow whole lines of the other.
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush()).map(|()| bytes.len())
+            // The log is on standard error. Where both are one pipe, a line that is written at once stays whole, if it is not
+            // longer than what pipes take at once.
+            Self::Stdout(file) => {
+                let end = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |end| end + 1);
+                file.write(&bytes[..end])
             }
         }
     }
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o640).open(path)
+/// Opens it for appending. A line that a crash or a full disk has left unfinished is ended, so that it spoils no other.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o640).open(path)?;
+    let unfinished = |mut read: File| -> io::Result<bool> {
+        let mut last = [0];
+        read.seek(SeekFrom::End(-1))?;
+        read.read_exact(&mut last)?;
+        Ok(last != *b"\n")
+    };
+    // What is no file, is empty or may not be read has no such line, as far as can be told.
+    if file.metadata()?.is_file() && File::open(path).and_then(unfinished).unwrap_or(false) {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 impl Lines {
     /// Starts the thread that writes the lines of `sink` to `output`; `most` may wait for it.
     pub(super) fn start(sink: &str, output: Output, most: usize, metrics: &Arc<Metrics>) -> io::Result<Self> {
         let (requests, received) = channel();
-        let lines = Self { room: Room::new(most as u64), requests, waiting: Arc::new(watch::Sender::new(0)) };
+        let (waiting, failing) = (Arc::new(watch::Sender::new(0)), Arc::new(AtomicBool::new(false)));
+        let lines = Self { room: Room::new(most as u64), requests, waiting, failing };
         let writer = Writer {
             sink: sink.to_owned(),
             output,
-            failing: false,
+            failing: Arc::clone(&lines.failing),
             room: Arc::clone(&lines.room),
             waiting: Arc::clone(&lines.waiting),
             metrics: Arc::clone(metrics),
@@ -107,6 +134,11 @@ impl Lines {
     /// Holds room for a line.
     pub(super) fn hold(&self, share: Share) -> Option<Place> {
         self.room.hold(1, share)
+    }
+
+    /// Whether it was not possible to write when it was tried last, which is half a second ago at most.
+    pub(super) fn fails(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Puts the line in. What is returned tells when it is written.
@@ -148,7 +180,7 @@ impl Lines {
 struct Writer {
     sink: String,
     output: Output,
-    failing: bool,
+    failing: Arc<AtomicBool>,
     room: Arc<Room>,
     waiting: Arc<watch::Sender<u64>>,
     metrics: Arc<Metrics>,
@@ -158,10 +190,17 @@ impl Writer {
     fn run(mut self, requests: &Receiver<Request>) {
         let mut until = None;
         loop {
-            let wait =
-                until.map_or(Duration::MAX, |until: Instant| until.saturating_duration_since(Instant::now()));
+            let left = until.map(|until: Instant| until.saturating_duration_since(Instant::now()));
+            // With nothing to write, what has failed was the opening of the file.
+            let again = self.failing.load(Ordering::Relaxed).then_some(PAUSE);
+            let wait = left.into_iter().chain(again).min().unwrap_or(Duration::MAX);
             let first = match requests.recv_timeout(wait) {
                 Ok(request) => request,
+                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > wait) => {
+                    let opened = self.output.reopen();
+                    self.state(opened.err());
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             };
             let (mut text, mut told, mut oldest) = (Vec::new(), Vec::new(), None);
@@ -183,7 +222,7 @@ impl Writer {
                 }
             }
             self.count(oldest);
-            if !self.write(&text, until) {
+            if !self.write(&text, until, oldest) {
                 return;
             }
             self.finished(told);
@@ -191,7 +230,7 @@ impl Writer {
     }
 
     /// Writes all of it, however long that takes; tells whether it has.
-    fn write(&mut self, text: &[u8], until: Option<Instant>) -> bool {
+    fn write(&mut self, text: &[u8], until: Option<Instant>, oldest: Option<DateTime<Utc>>) -> bool {
         let mut rest = text;
         while !rest.is_empty() {
             // A part of a line is never left in a file that was moved away: what is written again is written whole.
@@ -203,6 +242,8 @@ impl Writer {
                 }
                 Err(error) => {
                     self.state(Some(error));
+                    // More may have come.
+                    self.count(oldest);
                     if until.is_some_and(|until| Instant::now() >= until) {
                         return false;
                     }
@@ -230,18 +271,25 @@ impl Writer {
         self.metrics.events_wait(&self.sink, *self.waiting.borrow(), oldest);
     }
 
-    fn state(&mut self, error: Option<io::Error>) {
-        match (error, self.failing) {
+    fn state(&self, error: Option<io::Error>) {
+        match (error, self.failing.load(Ordering::Relaxed)) {
             (Some(error), false) => {
                 tracing::error!(sink = self.sink, %error, "events cannot be written, trying again");
-                self.failing = true;
+                self.failing.store(true, Ordering::Relaxed);
             }
             (None, true) => {
                 tracing::info!(sink = self.sink, "events are written again");
-                self.failing = false;
+                self.failing.store(false, Ordering::Relaxed);
             }
             (Some(_), true) | (None, false) => {}
         }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Whatever ended the thread, nothing is written any more.
+        self.failing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -291,5 +339,62 @@ mod tests {
         }
         assert!(lines.hold(Share::Whole).is_none());
         lines.close(Instant::now());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_left_unfinished_spoils_no_other() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("audit.jsonl");
+        std::fs::write(&path, "{\"n\":1}\n{\"n\":").expect("writable");
+        for number in [3, 4] {
+            let lines = started(Output::file(path.clone()).expect("writable"), 10);
+            put(&lines, number).await.expect("written");
+        }
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert_eq!(text, "{\"n\":1}\n{\"n\":\n{\"n\":3}\n{\"n\":4}\n");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_could_not_be_opened_is_opened_again_with_nothing_to_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+        std::fs::create_dir(&there).expect("a folder");
+        let lines = started(Output::file(there.join("audit.jsonl")).expect("writable"), 10);
+        let until = async |fails: bool| {
+            while lines.fails() != fails {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        std::fs::rename(&there, &away).expect("renamed");
+        lines.reopen();
+        tokio::time::timeout(Duration::from_secs(20), until(true)).await.expect("known");
+        std::fs::rename(&away, &there).expect("renamed");
+        tokio::time::timeout(Duration::from_secs(20), until(false)).await.expect("tried again");
+    }
+
+    /// As standard output is where whoever reads it has made it so.
+    #[tokio::test]
+    async fn a_pipe_that_does_not_wait_gets_each_line_once() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        nix::fcntl::fcntl(&writer, nix::fcntl::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK)).expect("our own");
+        let lines = started(Output::Stdout(std::os::fd::OwnedFd::from(writer).into()), 20_000);
+        let mut told = Vec::new();
+        for number in 0..20_000 {
+            told.push(lines.put(&letter(number), lines.hold(Share::Whole).expect("room")));
+        }
+        while !lines.fails() {
+            tokio::task::yield_now().await;
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        for one in told {
+            one.await.expect("an answer").expect("written");
+        }
+        drop(lines);
+        let text = read.await.expect("no panic").expect("text");
+        let expected: String = (0..20_000).map(|number| format!("{{\"n\":{number}}}\n")).collect();
+        assert_eq!(text, expected);
     }
 }

@@ -1,5 +1,6 @@
 //! The events that wait for one webhook: in memory alone, or in the folder with the first of them in memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
 use super::dead;
-use super::disk::{Disk, Found, NotKept, size};
+use super::disk::{Disk, NotKept};
 use super::event::Letter;
+use super::ledger::{Found, size};
+use super::rest::Rest;
 use super::room::{Place, Room, Share};
 use super::window::{Next, Window};
 use crate::metrics::{EventOutcome, Metrics};
@@ -35,16 +38,15 @@ pub(super) struct Queue {
     waiting: watch::Sender<u64>,
     /// How many of them are in memory alone.
     at_stake: watch::Sender<u64>,
+    /// How many of them the folder has been given, and has not answered for.
+    asked: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     window: Window,
-    /// The number of the last one from the folder that is or was in the window.
-    seen: u64,
-    /// The number of the last one that was left to the folder alone. If it is above `seen`, those between are there.
-    left: u64,
+    rest: Rest,
     /// The number of the last one that is in memory alone.
     last: u64,
 }
@@ -72,18 +74,23 @@ impl Queue {
         let queue = Self::new(sink, Room::new(bytes), most, Some(disk.clone()), metrics);
         queue.room.take(found.bytes);
         queue.waiting.send_replace(found.count);
-        queue.state().left = found.last;
+        queue.state().rest = Rest::found(found);
         queue
     }
 
     fn new(sink: &str, room: Arc<Room>, most: usize, disk: Option<Disk>, metrics: &Arc<Metrics>) -> Self {
         let (state, changed, waiting) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
         let (sink, at_stake, metrics) = (sink.to_owned(), watch::Sender::new(0), Arc::clone(metrics));
-        Self { sink, room, most, disk, state, changed, waiting, at_stake, metrics }
+        let asked = AtomicUsize::new(0);
+        Self { sink, room, most, disk, state, changed, waiting, at_stake, asked, metrics }
     }
 
     /// Holds room for an event about paths of so many bytes.
     pub(super) fn hold(&self, paths: usize, share: Share) -> Option<Place> {
+        // What waits for a disk that hangs is in memory as well.
+        if self.asked.load(Ordering::Relaxed) >= self.most {
+            return None;
+        }
         // Each stands in it three times: as it is, as the key and as what it is about.
         let likely = if self.disk.is_some() { LIKELY + 3 * paths as u64 } else { 1 };
         self.room.hold(likely, share)
@@ -105,8 +112,10 @@ impl Queue {
             let _ = told.send(Ok(()));
             return hears;
         };
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let (queue, copy) = (Arc::clone(self), letter.clone());
         let kept = move |number: Result<u64, NotKept>| {
+            queue.asked.fetch_sub(1, Ordering::Relaxed);
             let kept = number.map(|number| queue.push_from_disk(number, copy.clone()));
             if kept.is_err() {
                 queue.keep_if_room(copy);
@@ -140,33 +149,43 @@ impl Queue {
     fn push_from_disk(&self, number: u64, letter: Letter) {
         let mut state = self.state();
         // Whoever reads from the folder next finds it there.
-        if state.left > state.seen || state.window.len() >= self.most {
-            state.left = number;
+        if state.rest.is_there() || state.window.len() >= self.most {
+            state.rest.leave(number, &letter);
         } else {
-            state.seen = number;
+            state.rest.hold(number);
             state.window.push(number, letter);
         }
         self.announce(state);
     }
 
-    /// Takes more from the folder, if it has more and there is room for a good part of them.
+    /// Whether the folder has more, and there is room for a good part of it.
+    pub(super) fn wants_more(&self) -> bool {
+        let state = self.state();
+        self.disk.is_some() && state.rest.is_there() && state.window.len() <= self.most / 2
+    }
+
+    /// Takes more from the folder.
     pub(super) async fn refill(&self) {
         let Some(disk) = &self.disk else { return };
-        let (after, wanted) = {
+        let (asked, wanted) = {
             let state = self.state();
-            if state.left <= state.seen || state.window.len() > self.most / 2 {
-                return;
-            }
-            (state.seen, self.most - state.window.len())
+            (state.rest.ask(), self.most.saturating_sub(state.window.len()).max(1))
         };
-        let Ok(read) = disk.read(&self.sink, after, wanted).await else {
+        let Ok(read) = disk.read(&self.sink, asked.after, wanted).await else {
             // The log has it.
             return sleep(PAUSE).await;
         };
         let mut state = self.state();
+        let gone = state.rest.came(asked, &read, read.len() < wanted);
         for (number, letter) in read {
-            state.seen = number;
             state.window.push(number, letter);
+        }
+        if gone.count > 0 {
+            // Somebody has put another file in its place.
+            tracing::error!(sink = self.sink, events = gone.count, "events are gone from the folder");
+            self.room.give_back(gone.bytes);
+            self.waiting.send_modify(|waiting| *waiting -= gone.count);
+            self.metrics.events(&self.sink, EventOutcome::Lost, gone.count);
         }
         self.announce(state);
     }
@@ -257,6 +276,11 @@ impl Queue {
         (*self.waiting.borrow(), self.state().window.oldest())
     }
 
+    /// Whether what is put in now would not be kept.
+    pub(super) fn fails(&self) -> bool {
+        self.disk.as_ref().is_some_and(Disk::fails)
+    }
+
     /// Whether what waits is there after a restart.
     pub(super) fn lasts(&self) -> bool {
         self.disk.is_some()
@@ -314,7 +338,9 @@ mod tests {
     async fn deliver(queue: &Queue) -> BTreeSet<Bytes> {
         let mut delivered = BTreeSet::new();
         loop {
-            queue.refill().await;
+            if queue.wants_more() {
+                queue.refill().await;
+            }
             let Some(next) = queue.next() else { return delivered };
             queue.delivered(next.number);
             assert!(delivered.insert(next.letter.body), "twice");
@@ -373,5 +399,33 @@ mod tests {
         assert!(queue.hold(1, Share::Whole).is_none());
         queue.delivered(next.number);
         assert!(queue.hold(1, Share::Whole).is_some());
+    }
+
+    #[tokio::test]
+    async fn in_front_of_a_disk_that_hangs_there_is_room_for_what_memory_holds() {
+        let (disk, hangs) = Disk::hanging();
+        let queue = Arc::new(Queue::on_disk("x", 3, (&disk, 1 << 30, Found::default()), &metrics()));
+        let mut answers = Vec::new();
+        while let Some(place) = queue.hold(1, Share::Whole) {
+            answers.push(queue.put(letter(answers.len()), place));
+            assert!(answers.len() <= 3);
+        }
+        drop(hangs);
+        for answer in answers {
+            assert!(matches!(answer.await, Ok(Err(NotKept))));
+        }
+        assert!(queue.hold(1, Share::Whole).is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_from_the_folder_waits_no_longer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let disk = Disk::open(folder.path(), |_, _| ()).expect("a new queue");
+        let found = Found { count: 2, bytes: 200, last: 7 };
+        let queue = Arc::new(Queue::on_disk("x", 4, (&disk, 1000, found), &metrics()));
+        assert_eq!((queue.depth().0, queue.wants_more()), (2, true));
+        queue.refill().await;
+        assert_eq!((queue.depth().0, queue.wants_more()), (0, false));
+        assert_eq!(queue.room.hold(1000, Share::Whole).map(drop), Some(()));
     }
 }

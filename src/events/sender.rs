@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Fuse, FusedFuture};
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
 use super::queue::{Limits, Queue};
@@ -42,9 +42,13 @@ impl Sender {
     /// Runs until the second stage of stopping. What is on its way then may have arrived.
     pub(super) async fn run(mut self, shutdown: Shutdown) {
         let mut flying = FuturesUnordered::<BoxFuture<'static, Answer>>::new();
+        let mut refilling: Fuse<BoxFuture<'static, ()>> = Fuse::terminated();
         let mut draining = false;
         loop {
-            self.queue.refill().await;
+            if refilling.is_terminated() && self.queue.wants_more() {
+                let queue = Arc::clone(&self.queue);
+                refilling = async move { queue.refill().await }.boxed().fuse();
+            }
             while flying.len() < self.most
                 && let Some(next) = self.queue.next()
             {
@@ -62,9 +66,12 @@ impl Sender {
                 () = shutdown.draining(), if !draining => {
                     draining = true;
                     self.limits.longest_pause = PAUSE_IN_DRAIN;
+                    // Nothing is given up for being tried so often.
+                    self.limits.max_attempts = None;
                     self.queue.hurry();
                 }
                 Some((next, answer)) = flying.next() => self.answered(&next, answer),
+                () = &mut refilling => {}
                 () = self.queue.changed() => {}
                 () = reached(due) => {}
             }

@@ -1,15 +1,17 @@
 //! One sink: what it is told of, and where that waits.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::time::timeout;
 
-use super::disk::{Disk, Found, NotKept};
+use super::disk::{Disk, NotKept};
 use super::event::Letter;
 use super::filter::{About, passes};
+use super::ledger::Found;
 use super::lines::{Lines, Output};
 use super::queue::{Limits, Queue};
 use super::room::{Place, Share};
@@ -29,7 +31,12 @@ pub(super) struct Sink {
     outlet: Outlet,
     /// That an event is not safe yet.
     told: Seldom,
+    /// The last that was not safe in time. What was put in before it is no later.
+    late: Mutex<Option<Kept>>,
 }
+
+/// Tells when an event is as safe as it gets here, or that it is not. Dropped, it is not.
+pub(super) type Kept = oneshot::Receiver<Result<(), NotKept>>;
 
 #[derive(Debug)]
 enum Outlet {
@@ -49,7 +56,7 @@ impl Sink {
         let name = config.name.clone();
         let lines = |output| Lines::start(&name, output, limits.memory, metrics).map(Outlet::Lines);
         let outlet = match &config.kind {
-            SinkKind::Stdout => lines(Output::Stdout)?,
+            SinkKind::Stdout => lines(Output::stdout()?)?,
             SinkKind::File(path) => lines(Output::file(path.clone())?)?,
             SinkKind::Webhook(hook) => {
                 let queue = match disk {
@@ -73,6 +80,7 @@ impl Sink {
             filter: config.filter.clone(),
             outlet,
             told: Seldom::default(),
+            late: Mutex::default(),
         })
     }
 
@@ -89,8 +97,31 @@ impl Sink {
         }
     }
 
-    /// Puts an event in. What is returned tells when it is as safe as it gets here.
-    pub(super) fn put(&self, letter: &Letter, place: Place) -> oneshot::Receiver<Result<(), NotKept>> {
+    /// Whether an event that is put in now would not be kept, as far as can be told: writing has failed when it was tried last,
+    /// or what was put in before is still not safe.
+    pub(super) fn fails(&self) -> bool {
+        let failing = match &self.outlet {
+            Outlet::Queue(queue) => queue.fails(),
+            Outlet::Lines(lines) => lines.fails(),
+        };
+        let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        if late.as_mut().is_some_and(|late| !matches!(late.try_recv(), Err(TryRecvError::Empty))) {
+            *late = None;
+        }
+        failing || late.is_some()
+    }
+
+    /// Waits until an event is as safe as it gets here, for `patience` at most; tells whether it is.
+    pub(super) async fn is_kept(&self, mut kept: Kept, patience: Duration) -> bool {
+        if let Ok(kept) = timeout(patience, &mut kept).await {
+            return matches!(kept, Ok(Ok(())));
+        }
+        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        false
+    }
+
+    /// Puts an event in.
+    pub(super) fn put(&self, letter: &Letter, place: Place) -> Kept {
         match &self.outlet {
             Outlet::Queue(queue) => queue.put(letter.clone(), place),
             Outlet::Lines(lines) => lines.put(letter, place),
@@ -154,5 +185,32 @@ impl Sink {
             Outlet::Queue(queue) => queue.depth(),
             Outlet::Lines(lines) => (lines.depth(), None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_safe_in_time_makes_it_fail_until_it_is_known_what_became_of_it() {
+        let (disk, hangs) = Disk::hanging();
+        let metrics = Arc::new(Metrics::new([], []));
+        let queue = Queue::on_disk("x", 9, (&disk, 1 << 20, Found::default()), &metrics);
+        let sink = Sink {
+            name: "x".to_owned(),
+            required: true,
+            filter: EventFilter::default(),
+            outlet: Outlet::Queue(Arc::new(queue)),
+            told: Seldom::default(),
+            late: Mutex::default(),
+        };
+        let letter = Letter { made: Utc::now(), about: Vec::new(), body: "event".into() };
+        let kept = sink.put(&letter, sink.hold(0, Share::Whole).expect("room"));
+        assert!(!sink.fails());
+        assert!(!sink.is_kept(kept, Duration::from_millis(1)).await);
+        assert!(sink.fails());
+        drop(hangs);
+        assert!(!sink.fails());
     }
 }

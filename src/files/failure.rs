@@ -28,6 +28,9 @@ pub(crate) fn failure(operation: Operation, error: &Error) -> Reply {
         Error::Unannounced(Unannounced::NoRoom(_)) => {
             (451, "Too much has happened that nobody was told of yet, try again later".to_owned())
         }
+        Error::Unannounced(Unannounced::Failing(_)) => {
+            (451, "Those who must be told cannot be at present, nothing was done: try again later".to_owned())
+        }
         Error::Unannounced(Unannounced::NotKept(_)) => {
             (451, "Done, but it could not be told to those who must know: do it again later".to_owned())
         }
@@ -108,8 +111,11 @@ pub(crate) fn transfer_result(error: &Error) -> TransferResult {
         | Error::AcrossMounts
         | Error::AcrossRules
         | Error::Name(_)
-        | Error::Reserved => TransferResult::Rejected,
-        Error::Internal(_) | Error::Unannounced(_) => TransferResult::ServerError,
+        | Error::Reserved
+        | Error::Unannounced(Unannounced::NoRoom(_)) => TransferResult::Rejected,
+        Error::Internal(_) | Error::Unannounced(Unannounced::Failing(_) | Unannounced::NotKept(_)) => {
+            TransferResult::ServerError
+        }
         Error::Storage(error) => match error {
             E::NotFound
             | E::IsADirectory

@@ -94,6 +94,34 @@ fn a_file_that_must_be_written_refuses_what_it_cannot_tell() {
 }
 
 #[test]
+fn a_file_that_is_known_not_to_take_anything_refuses_before_anything_is_done() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (path, good) = (folder.path().join("audit.jsonl"), folder.path().join("good.jsonl"));
+    std::os::unix::fs::symlink("/dev/full", &path).expect("a link");
+    let types = "types = [\"upload\", \"mkdir\"]";
+    let sink = format!("type = \"file\"\npath = \"{}\"\n{types}\nrequired = true", path.display());
+    let gateway = with(&sink).start();
+    gateway.put("old", b"x");
+    let mut raw = gateway.login();
+    // The first finds out, when it is done.
+    let found_out = raw.upload("STOR a", b"x");
+    assert!(found_out.code == 451 && found_out.text().contains("Done"), "{found_out:?}");
+    for command in ["STOR b", "APPE old", "MKD b"] {
+        raw.refused(command, 451);
+    }
+    assert_eq!(
+        (gateway.file("old"), gateway.files()),
+        (b"x".to_vec(), vec!["a".to_owned(), "old".to_owned()])
+    );
+    // Once it takes events again it is told of what was done, and everything goes on.
+    std::fs::write(&good, "").expect("writable");
+    std::fs::rename(&good, &path).expect("the link is replaced");
+    gateway.wait_for_log("events are written again");
+    raw.stor("b", b"x");
+    wait_for(&path, &["/a", "/b"]);
+}
+
+#[test]
 fn standard_output_has_whole_lines_and_no_log() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let out = folder.path().join("out.jsonl");

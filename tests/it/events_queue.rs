@@ -301,6 +301,21 @@ fn what_waits_in_memory_is_delivered_before_the_end_or_counted_as_lost() {
 }
 
 #[test]
+fn nothing_is_given_up_for_being_tried_each_second_before_the_end() {
+    let receiver = Receiver::start();
+    receiver.does(Manner::Answer(503));
+    let setup = setup(&receiver, "", "max_attempts = 5").ftp("drain_timeout = \"30s\"");
+    let gateway = start(setup, None);
+    gateway.login().stor("a", b"x");
+    receiver.wait_for_tries(2);
+    gateway.signal(Signal::SIGTERM);
+    receiver.wait_for_tries(7);
+    receiver.does(Manner::Answer(200));
+    assert!(gateway.ended(Duration::from_mins(1)).success());
+    assert_eq!(receiver.taken().len(), 1, "{}", gateway.log());
+}
+
+#[test]
 fn what_waits_in_the_folder_goes_on_after_the_next_start() {
     let (receiver, folder) = (Receiver::start(), TempDir::new().expect("a temporary folder"));
     receiver.does(Manner::Close);

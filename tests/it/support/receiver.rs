@@ -105,6 +105,12 @@ impl Receiver {
         self.shared.seen().iter().filter(|delivery| delivery.taken).cloned().collect()
     }
 
+    /// Waits until so many requests have come whole.
+    #[track_caller]
+    pub(crate) fn wait_for_tries(&self, count: usize) {
+        eventually(&format!("{count} tries"), Duration::from_mins(1), || self.deliveries().len() >= count);
+    }
+
     /// Waits until it has taken so many, and returns them.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Delivery> {
