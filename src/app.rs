@@ -1,6 +1,5 @@
 //! Puts the parts together, runs them, and stops them in two stages.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::auth::{self, Auth, Elsewhere};
-use crate::config::{ClusterConfig, Config, ConfigErrors, Reload};
+use crate::config::{ClusterConfig, Config, ConfigError, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
 use crate::events::Events;
@@ -35,7 +34,7 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// Finds what parsing alone cannot: options that a store does not have, certificates that cannot be used.
-pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
+pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
     let mut errors = storage::check(&config.stores);
     if let Some(Err(ConfigErrors(mistakes))) = config.ftp.tls.as_ref().map(tls::check) {
         errors.extend(mistakes);
@@ -43,7 +42,7 @@ pub(crate) fn check(config: &Config) -> Result<(), ConfigErrors> {
     if let Err(ConfigErrors(mistakes)) = auth::check(&config.auth) {
         errors.extend(mistakes);
     }
-    if errors.is_empty() { Ok(()) } else { Err(ConfigErrors(errors)) }
+    errors
 }
 
 /// Runs the gateway until a signal stops it. Fails if it cannot start, and if a part of it ends on its own.
@@ -81,6 +80,17 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Resolves when so many more signals to stop have come. Dropped, it has counted those that came.
+    async fn stop_after(&mut self, left: &mut u32) {
+        while *left > 0 {
+            self.stop().await;
+            *left -= 1;
+            if *left > 0 {
+                tracing::info!("it drains already, another signal stops it now");
+            }
         }
     }
 }
@@ -200,43 +210,48 @@ impl App {
 
     /// Runs until told to stop, or until a service ends on its own; then drains, then stops.
     async fn serve(mut self, mut signals: Signals) -> anyhow::Result<()> {
-        loop {
-            let asked = tokio::select! {
-                asked = signals.next() => asked,
+        // Whoever drains over HTTP, and what drains by itself, does not know of a signal that comes later, as every orchestrator
+        // sends it: that one changes nothing, the one after it ends the drain.
+        let mut more_signals = loop {
+            let (asked, left) = tokio::select! {
+                asked = signals.next() => (asked, 1),
                 // Its sender lives as long as the server.
-                Some(order) = self.orders.recv() => order.into(),
-                () = self.shutdown.failed() => break,
+                Some(order) = self.orders.recv() => (order.into(), 2),
+                () = self.shutdown.failed() => break 2,
                 () = self.reloader.follow() => continue,
             };
-            let Asked::Reload(tell) = asked else { break };
+            let Asked::Reload(tell) = asked else { break left };
             tracing::info!("reloading users and certificate");
             self.events.reopen();
             // A file on a network that hangs does not hold up the stop.
             let (reloading, orders) = (self.reloader.reload(), &mut self.orders);
             let errors = tokio::select! {
                 errors = reloading => errors,
-                () = drained(orders) => break,
-                () = signals.stop() => break,
-                () = self.shutdown.failed() => break,
+                () = drained(orders) => break 2,
+                () = signals.stop() => break 1,
+                () = self.shutdown.failed() => break 2,
             };
             if let Some(tell) = tell {
                 // Whoever asked may have gone.
                 let _ = tell.send(errors);
             }
-        }
+        };
         let sessions = self.sessions.views();
         let busy = sessions.iter().filter(|session| session.activity.is_some()).count();
         tracing::info!(drain_timeout = ?self.drain_timeout, sessions = sessions.len(), busy, "draining");
         self.shutdown.begin_drain();
         let again = tokio::select! {
             () = self.drain() => false,
-            () = signals.stop() => true,
+            () = signals.stop_after(&mut more_signals) => true,
         };
         self.shutdown.stop_now();
         let stopped = if again {
             self.shutdown.all_done(CLEAN_UP_IN_HASTE).await
         } else {
-            or_signal(self.shutdown.all_done(CLEAN_UP), &mut signals).await
+            tokio::select! {
+                done = self.shutdown.all_done(CLEAN_UP) => done,
+                () = signals.stop_after(&mut more_signals) => false,
+            }
         };
         self.events.close(CLOSING).await;
         if stopped {
@@ -272,13 +287,6 @@ impl App {
                 "session aborted"
             );
         }
-    }
-}
-
-async fn or_signal(done: impl Future<Output = bool>, signals: &mut Signals) -> bool {
-    tokio::select! {
-        done = done => done,
-        () = signals.stop() => false,
     }
 }
 

@@ -226,9 +226,7 @@ fn check(file: Option<&Path>) -> ExitCode {
 
 /// The configuration, after every check that needs no network.
 fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
-    let loaded = config::load(file)?;
-    app::check(&loaded.config)?;
-    Ok(loaded)
+    config::load_checked(file, app::check)
 }
 
 fn refuse(problem: impl std::fmt::Display) -> ExitCode {

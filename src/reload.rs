@@ -53,7 +53,7 @@ impl Reloader {
             if let Some(now) = now
                 && now != self.watched
             {
-                tracing::info!("files of users have changed");
+                tracing::info!("the configuration or files of users have changed");
                 self.reload_users(Some(now)).await;
             }
         }
@@ -98,19 +98,19 @@ impl Reloader {
         let reloaded = reloading.await;
         self.metrics.reloaded(Reloaded::Users, matches!(reloaded, Ok((Ok(_), _))));
         // A mistake is told once, and looked at again when something has changed.
-        let mut read_from = now;
-        let errors = match reloaded {
+        match reloaded {
             Ok((replaced, watched)) => {
-                read_from = watched.or(read_from);
+                self.watched = watched;
                 tell(replaced)
             }
             Err(error) => {
+                if let Some(now) = now {
+                    self.watched = now;
+                }
                 tracing::error!(%error, "users not reloaded, the old ones stay");
                 vec![error.to_string()]
             }
-        };
-        self.watched = read_from.unwrap_or_else(|| self.watched.clone());
-        errors
+        }
     }
 
     /// How the files are now; none if that cannot be found out.

@@ -74,6 +74,14 @@ impl Report {
         self.errors.borrow_mut().push(ConfigError { key, message });
     }
 
+    /// Takes over mistakes of keys that have none yet.
+    pub(super) fn add_new(&self, errors: Vec<ConfigError>) {
+        let mut known = self.errors.borrow_mut();
+        let new = |error: &ConfigError| !known.iter().any(|known| known.key == error.key);
+        let new: Vec<_> = errors.into_iter().filter(new).collect();
+        known.extend(new);
+    }
+
     /// Takes over what another file has, with that file's name in front of each key.
     pub(super) fn merge(&self, file: &str, other: Report) {
         let Self { errors, files, .. } = other;

@@ -202,7 +202,7 @@ impl SinkConfig {
         let required = section.field("required", false);
         let kind = match section.required::<Kind>("type") {
             Some(Kind::Webhook) => WebhookConfig::read(&mut section).map(SinkKind::Webhook),
-            Some(Kind::File) => section.required::<PathBuf>("path").map(SinkKind::File),
+            Some(Kind::File) => read_path(&mut section).map(SinkKind::File),
             Some(Kind::Stdout) => Some(SinkKind::Stdout),
             // What else it has depends on it, so no key of it is unknown.
             None => return None,
@@ -210,6 +210,16 @@ impl SinkConfig {
         section.finish();
         Some(Self { name: name?, filter, required, kind: kind? })
     }
+}
+
+/// Where a file of lines is, or is made at the start.
+fn read_path(section: &mut Section<'_>) -> Option<PathBuf> {
+    let path = section.required::<PathBuf>("path")?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        section.error("path", format!("there is no folder {}", folder.display()));
+    }
+    Some(path)
 }
 
 impl WebhookConfig {

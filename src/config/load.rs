@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::environment::{self, Environment};
 use super::error::{ConfigError, ConfigErrors};
-use super::reload::Reload;
+use super::reload::{Attempt, Reload};
 use super::source::{Source, embedded};
 use super::{Config, PasswordSource};
 
@@ -40,9 +40,21 @@ pub enum Origin {
 ///
 /// Every mistake is reported, not only the first.
 pub fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
-    let folder = std::env::current_dir()
-        .map_err(|error| ConfigError::new("working directory", format!("cannot be read: {error}")))?;
-    load_in(&folder, file, environment::of_process())
+    load_in(&working_directory()?, file, environment::of_process())
+}
+
+/// [`load`] with the mistakes that `check` finds beside the others. It is told what could be read, mistakes or not; what it says of
+/// a key that has a mistake already is left out.
+pub fn load_checked(
+    file: Option<&Path>,
+    check: impl FnOnce(&Config) -> Vec<ConfigError>,
+) -> Result<Loaded, ConfigErrors> {
+    read(&working_directory()?, file, environment::of_process(), check)
+}
+
+fn working_directory() -> Result<PathBuf, ConfigError> {
+    std::env::current_dir()
+        .map_err(|error| ConfigError::new("working directory", format!("cannot be read: {error}")))
 }
 
 /// [`load`] with the working directory and the environment given.
@@ -50,6 +62,15 @@ pub(super) fn load_in(
     folder: &Path,
     file: Option<&Path>,
     environment: Environment,
+) -> Result<Loaded, ConfigErrors> {
+    read(folder, file, environment, |_| Vec::new())
+}
+
+fn read(
+    folder: &Path,
+    file: Option<&Path>,
+    environment: Environment,
+    check: impl FnOnce(&Config) -> Vec<ConfigError>,
 ) -> Result<Loaded, ConfigErrors> {
     let usual = folder.join("bucketport.toml");
     let (source, chosen) = match file {
@@ -62,8 +83,8 @@ pub(super) fn load_in(
             (Source::Embedded(embedded(folder, &password)?), generated)
         }
     };
-    let (config, watched) = Config::read_watched(source.table()?, &environment);
-    let config = config?;
+    let Attempt { result, watched } = Config::read_watched(&source, &environment, check);
+    let config = result?;
     let origin = match &source {
         Source::File(path) => Origin::File(path.clone()),
         Source::Embedded(_) => {

@@ -23,13 +23,13 @@ pub struct Reload {
     pub(super) watched: Watched,
 }
 
-/// An attempt to read the users again.
+/// An attempt to read the configuration, or what of it may change.
 #[derive(Debug)]
-pub struct Attempt {
+pub struct Attempt<T> {
     /// What was read, or every mistake.
-    pub result: Result<Reread, ConfigErrors>,
-    /// What it was read from; none if not even that could be found out.
-    pub watched: Option<Watched>,
+    pub result: Result<T, ConfigErrors>,
+    /// What it was read from, as far as that could be found out.
+    pub watched: Watched,
 }
 
 /// What was read again.
@@ -47,15 +47,10 @@ impl Reload {
     /// The whole configuration must be valid, and users may only name stores that the running service has. They may be
     /// bound to certificates only while these are asked for as the running service does it: with another authority than
     /// the one in force, a name could be somebody else's.
-    pub fn users(&self) -> Attempt {
-        match self.source.table() {
-            Err(errors) => Attempt { result: Err(errors), watched: None },
-            Ok(table) => {
-                let (config, watched) = Config::read_watched(table, &self.environment);
-                let result = config.and_then(|config| self.reread(config));
-                Attempt { result, watched: Some(watched) }
-            }
-        }
+    pub fn users(&self) -> Attempt<Reread> {
+        let Attempt { result, watched } =
+            Config::read_watched(&self.source, &self.environment, |_| Vec::new());
+        Attempt { result: result.and_then(|config| self.reread(config)), watched }
     }
 
     fn reread(&self, config: Config) -> Result<Reread, ConfigErrors> {

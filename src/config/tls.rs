@@ -101,7 +101,12 @@ impl TlsConfig {
             }
             None
         } else {
-            Some(ClientCa { file: client_ca, need: certificates.unwrap_or(CertificateNeed::Required) })
+            // Where clients may do without TLS they may do without a certificate.
+            let usual = match need {
+                Some(TlsNeed::Optional) => CertificateNeed::Optional,
+                Some(TlsNeed::Required) | None => CertificateNeed::Required,
+            };
+            Some(ClientCa { file: client_ca, need: certificates.unwrap_or(usual) })
         };
         let require_session_reuse = section.field("require_session_reuse", false);
         // Who believes that certificates keep others out, or that sessions are reused, shall not be wrong.
@@ -184,7 +189,7 @@ mod tests {
     fn what_would_not_hold_is_a_mistake() {
         for (text, key) in [
             ("client_ca = \"/ca\"", "client_ca"),
-            ("mode = \"optional\"\nclient_ca = \"/ca\"", "client_ca"),
+            ("mode = \"optional\"\nclient_ca = \"/ca\"\nclient_certificates = \"required\"", "client_ca"),
             ("client_ca = \"/ca\"\nclient_certificates = \"optional\"", "client_ca"),
             ("client_certificates = \"some\"", "client_certificates"),
             ("client_certificates = \"required\"", "client_certificates"),
@@ -205,6 +210,7 @@ mod tests {
         assert_eq!((config.expect("it is on").client_ca, mistakes), (None, Vec::new()));
         for (text, need) in [
             ("mode = \"required\"", CertificateNeed::Required),
+            ("mode = \"optional\"", CertificateNeed::Optional),
             ("mode = \"required\"\nclient_certificates = \"optional\"", CertificateNeed::Optional),
             ("mode = \"optional\"\nclient_certificates = \"optional\"", CertificateNeed::Optional),
         ] {

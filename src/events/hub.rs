@@ -18,7 +18,7 @@ use crate::config::{EventType, EventsConfig, SinkKind};
 use crate::metrics::{EventOutcome, Metrics};
 use crate::shutdown::Shutdown;
 
-/// How long whoever tells of something waits until that is safe.
+/// How long whoever tells of something waits until that is safe, for all sinks together.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The sinks of the configuration. Clones are the same.
@@ -205,12 +205,13 @@ impl Announced {
     /// `required` has it. Only such a sink can fail this.
     pub(crate) async fn tell(self, event: &Event) -> Result<(), Unannounced> {
         let hub = Arc::clone(&self.hub);
+        let until = Instant::now() + PATIENCE;
         for (index, kept) in self.put(event) {
             let sink = &hub.sinks[index];
             if !sink.required && !sink.lasts() {
                 continue;
             }
-            let kept = sink.is_kept(kept, PATIENCE).await;
+            let kept = sink.is_kept(kept, until).await;
             if !kept && sink.required {
                 return Err(Unannounced::NotKept(sink.name.clone()));
             }

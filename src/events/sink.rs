@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::oneshot::{self, error::TryRecvError};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::disk::{Disk, NotKept};
 use super::event::Letter;
@@ -111,9 +111,9 @@ impl Sink {
         failing || late.is_some()
     }
 
-    /// Waits until an event is as safe as it gets here, for `patience` at most; tells whether it is.
-    pub(super) async fn is_kept(&self, mut kept: Kept, patience: Duration) -> bool {
-        if let Ok(kept) = timeout(patience, &mut kept).await {
+    /// Waits until an event is as safe as it gets here, but no longer than `until`; tells whether it is.
+    pub(super) async fn is_kept(&self, mut kept: Kept, until: Instant) -> bool {
+        if let Ok(kept) = timeout_at(until.into(), &mut kept).await {
             return matches!(kept, Ok(Ok(())));
         }
         *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
@@ -208,7 +208,7 @@ mod tests {
         let letter = Letter { made: Utc::now(), about: Vec::new(), body: "event".into() };
         let kept = sink.put(&letter, sink.hold(0, Share::Whole).expect("room"));
         assert!(!sink.fails());
-        assert!(!sink.is_kept(kept, Duration::from_millis(1)).await);
+        assert!(!sink.is_kept(kept, Instant::now()).await);
         assert!(sink.fails());
         drop(hangs);
         assert!(!sink.fails());

@@ -30,6 +30,34 @@ name = "acme"
 password_hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"
 "#;
 
+/// Those of the configuration alone, and those of what it names.
+#[test]
+fn mistakes_of_every_kind_come_together() {
+    let text = r#"
+[ftp]
+colour = "red"
+[ftp.tls]
+mode = "optional"
+certificate = "nowhere.crt"
+private_key = "nowhere.key"
+[stores.landing]
+url = "s3://bucket"
+[stores.landing.options]
+aws_colour = "red"
+[[events]]
+name = "audit"
+type = "file"
+path = "nowhere/audit.jsonl"
+"#;
+    let (code, _, err) = check(text);
+    assert_eq!(code, Some(64), "{err}");
+    let keys =
+        ["ftp.colour: ", "ftp.tls.certificate: ", "stores.landing.options.aws_colour: ", "events[0].path: "];
+    for key in keys {
+        assert_eq!(err.lines().filter(|line| line.starts_with(key)).count(), 1, "{key} in {err}");
+    }
+}
+
 #[test]
 fn a_valid_configuration_passes() {
     let (code, out, err) = check(VALID);

@@ -340,6 +340,29 @@ fn a_drain_is_that_of_the_signal() {
     assert_eq!(gateway.ended(LIMIT).code(), Some(0));
 }
 
+/// An orchestrator that ends what has been drained sends one signal, whoever has drained it.
+#[test]
+fn the_first_signal_after_a_drain_over_http_cuts_nothing() {
+    for signals in [1, 2] {
+        let (gateway, mut raw, mut data) = busy(Setup::default().admin());
+        assert_eq!(request(gateway.http, "POST /drain", &[&bearer()], "").status, 202);
+        gateway.wait_for_log("draining");
+        gateway.signal(Signal::SIGTERM);
+        if signals == 2 {
+            gateway.wait_for_log("it drains already");
+            gateway.signal(Signal::SIGTERM);
+            assert_eq!(gateway.ended(LIMIT).code(), Some(0));
+            assert!(!gateway.files().iter().any(|file| file.starts_with("running")), "{:?}", gateway.files());
+            continue;
+        }
+        gateway.wait_for_log("it drains already");
+        data.write_all(b"the rest").expect("it takes bytes");
+        drop(data);
+        raw.reply_is(226);
+        assert_eq!(gateway.ended(LIMIT).code(), Some(0));
+    }
+}
+
 #[test]
 fn the_page_is_kept_up_to_date() {
     let gateway = Setup::default().admin().start();

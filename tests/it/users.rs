@@ -130,6 +130,25 @@ fn a_change_of_any_source_ends_the_sessions_of_whom_it_concerns() {
 }
 
 #[test]
+fn a_change_of_the_configuration_file_is_one_of_its_users() {
+    let sources = Sources::new();
+    let gateway = sources.start();
+    let (inline, mut other) = (login(&gateway, "inline"), login(&gateway, "kept"));
+    let file = gateway.folder().join("gateway.toml");
+    let text = fs::read_to_string(&file).expect("our own file");
+    let changed = text.replace("name = \"inline\"\n", "name = \"inline\"\nhome = \"moved\"\n");
+    // A mistake changes nothing, and mending it is seen as well.
+    write(&file, &format!("{changed}[nonsense"));
+    gateway.wait_for_log("users not reloaded");
+    other.expect("NOOP", 200);
+    reloaded(&gateway, || write(&file, &changed));
+    is_dismissed(inline);
+    other.expect("NOOP", 200);
+    login(&gateway, "inline").stor("x", b"x");
+    assert_eq!(gateway.file("moved/x"), b"x");
+}
+
+#[test]
 fn a_transfer_goes_on_although_its_user_was_changed() {
     let sources = Sources::new();
     let gateway = sources.start();
