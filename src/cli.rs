@@ -1,5 +1,6 @@
 //! The command line: what was asked for, and the exit code that tells how it went.
 
+mod amend;
 mod users;
 
 use std::ffi::OsString;

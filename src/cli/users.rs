@@ -1,15 +1,14 @@
 //! `bucketport users`: shows, checks and adds users.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Subcommand;
 use secrecy::SecretString;
 
+use super::amend;
 use crate::config::{self, Config, ConfigErrors, NewUser, NewValue, Permission, Permissions, UserConfig};
 use crate::hashes::PasswordHash;
 
@@ -88,53 +87,17 @@ pub(super) fn add(
     let keys = texts.chain(list).collect();
     // Through links, so that what they lead to is replaced and not they.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let text = match fs::read_to_string(&target) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
     // A name that is taken is told before anybody has typed a password twice.
     let mut user = NewUser { name, password_hash: PLACEHOLDER.into(), keys };
-    config::with_user(&text, &user, config)?;
+    let text = amend::read(&target).with_context(|| format!("cannot read {}", file.display()))?;
+    config::with_user(&text.unwrap_or_default(), &user, config)?;
     user.password_hash = PasswordHash::make(&password()?);
-    let text = config::with_user(&text, &user, config)?;
-    replace(&target, &text).with_context(|| format!("cannot write {}", file.display()))
+    amend::amend(&target, |text| Ok(config::with_user(text, &user, config)?))
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// A hash that stands for the one that is made later; it is never written.
 const PLACEHOLDER: &str = "$2b$04$EGdrhbKUv8Oc9vGiXX0HQOxSg445d458Muh7DAHskb6QbtCvdxcie";
-
-/// Puts a file with this text in the place of another, with its owner and its rights. There is the old one or the new one
-/// at any time, and never half of one.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let old = match fs::metadata(file) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let name = file.file_name().ok_or(ErrorKind::InvalidFilename)?.to_string_lossy();
-    let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    // Hashes are for nobody else.
-    let mut options = OpenOptions::new();
-    let mut written = options.write(true).create_new(true).mode(0o600).open(&new)?;
-    let result = (|| {
-        written.write_all(text.as_bytes())?;
-        if let Some(old) = &old {
-            let own = written.metadata()?;
-            if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-                fchown(&written, Some(old.uid()), Some(old.gid()))?;
-            }
-            written.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-        }
-        written.sync_all()?;
-        fs::rename(&new, file)
-    })();
-    if result.is_err() {
-        // The error that counts is the first one.
-        let _ = fs::remove_file(&new);
-    }
-    result
-}
 
 const HEADINGS: [&str; 5] = ["NAME", "SOURCE", "STORE", "HOME", "PERMISSIONS"];
 

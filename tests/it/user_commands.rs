@@ -76,6 +76,28 @@ fn a_user_that_was_added_can_log_in() {
 }
 
 #[test]
+fn users_that_are_added_at_one_time_are_all_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("users.toml");
+    let names: Vec<String> = (0..20).map(|number| format!("user{number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            let file = &file;
+            scope.spawn(move || {
+                let said = users(["add", name, "--file", shown(file)], "secret");
+                assert_eq!(said, (Some(0), String::new(), String::new()));
+            });
+        }
+    });
+    let (code, table, _) = users(["list", "--file", shown(&file)], "");
+    assert_eq!(code, Some(0));
+    for name in &names {
+        assert!(table.lines().any(|line| line.split(' ').next() == Some(name)), "{name}: {table}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).expect("our own folder").count(), 1);
+}
+
+#[test]
 fn users_are_shown_without_their_secrets() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (config, file) = (folder.path().join("x.toml"), folder.path().join("more.yaml"));

@@ -1,0 +1,163 @@
+//! Changes a file that others may change at the same time, by programs that lock it and by editors that do not.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+/// How often a change is begun anew because somebody else has changed the file meanwhile.
+const TRIES: usize = 5;
+/// How long others may hold the lock, who hold it for some milliseconds each.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at whether the lock is free.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What is in the file; none if there is no file.
+pub(super) fn read(file: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts what `change` makes of the file's text in the place of it; a file that is not there has none. Of all who call this
+/// for one folder at a time nobody's change is lost; nor is what anybody else has written, up to a moment before the end,
+/// since then `change` is asked again. The error of `change` leaves the file as it is.
+pub(super) fn amend(file: &Path, change: impl Fn(&str) -> anyhow::Result<String>) -> anyhow::Result<()> {
+    let _lock = lock(file)?;
+    for _ in 0..TRIES {
+        let old = read(file)?;
+        let new = change(old.as_deref().unwrap_or_default())?;
+        if replace(file, old.as_deref(), &new)? {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("somebody else keeps changing it; nothing of it was changed here");
+}
+
+/// Keeps out all others who change a file in this folder, until it is dropped. It is the folder that is locked: the file itself
+/// is another one each time, and a file for the lock alone would be left over.
+fn lock(file: &Path) -> anyhow::Result<File> {
+    let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let lock = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => anyhow::bail!("others have held the lock for {PATIENCE:?}"),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", folder.display()));
+            }
+        }
+    }
+}
+
+/// Puts a file with the text `new` in the place of one whose text is still `old`, with its owner and its rights; says whether
+/// it was. There is the old one or the new one at any time, and never half of one.
+fn replace(file: &Path, old: Option<&str>, new: &str) -> io::Result<bool> {
+    let before = match fs::metadata(file) {
+        Ok(before) => Some(before),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let name = file.file_name().ok_or(ErrorKind::InvalidFilename)?.to_string_lossy();
+    let temporary = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    // Hashes are for nobody else.
+    let mut options = OpenOptions::new();
+    let mut written = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let result = (|| {
+        written.write_all(new.as_bytes())?;
+        if let Some(before) = &before {
+            let own = written.metadata()?;
+            if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
+                fchown(&written, Some(before.uid()), Some(before.gid()))?;
+            }
+            written.set_permissions(fs::Permissions::from_mode(before.mode() & 0o7777))?;
+        }
+        written.sync_all()?;
+        let is_same = read(file)?.as_deref() == old;
+        if is_same {
+            fs::rename(&temporary, file)?;
+        }
+        Ok(is_same)
+    })();
+    if !matches!(result, Ok(true)) {
+        // The error that counts is the first one.
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("our own folder");
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect()
+    }
+
+    #[test]
+    fn what_an_editor_writes_meanwhile_is_kept() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("x");
+        // The file is made by somebody else, then changed, then removed, in the middle of a change.
+        for (before, edited) in [(None, Some("edited")), (Some("old"), Some("edited")), (Some("old"), None)] {
+            let write = |text: Option<&str>| match text {
+                Some(text) => fs::write(&file, text).expect("our own folder"),
+                None => fs::remove_file(&file).expect("it is there"),
+            };
+            // Left by the round before.
+            let _ = fs::remove_file(&file);
+            if before.is_some() {
+                write(before);
+            }
+            let has_edited = std::cell::Cell::new(false);
+            amend(&file, |text| {
+                if !has_edited.replace(true) {
+                    write(edited);
+                }
+                Ok(format!("{text}, added"))
+            })
+            .expect("only once in the way");
+            let expected = format!("{}, added", edited.unwrap_or_default());
+            assert_eq!(fs::read_to_string(&file).expect("our own file"), expected, "{before:?}");
+            assert_eq!(names(folder.path()), ["x"]);
+        }
+    }
+
+    #[test]
+    fn who_keeps_changing_the_file_keeps_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("x");
+        fs::write(&file, "old").expect("our own folder");
+        let result = amend(&file, |text| {
+            fs::write(&file, format!("{text}+")).expect("our own folder");
+            Ok("added".to_owned())
+        });
+        let error = result.expect_err("never the same");
+        assert_eq!(error.to_string(), "somebody else keeps changing it; nothing of it was changed here");
+        assert_eq!(fs::read_to_string(&file).expect("our own file"), "old+++++");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_lock_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("x");
+        let held = lock(&file).expect("nobody else");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| amend(&file, |_| Ok("added".to_owned())));
+            std::thread::sleep(5 * PAUSE);
+            assert!(!file.exists());
+            drop(held);
+            waiting.join().expect("no panic").expect("free");
+        });
+        assert!(file.exists());
+    }
+}
