@@ -13,7 +13,7 @@ use object_store::client::{
 use object_store::{ClientOptions, GetOptions};
 use tokio::time::sleep;
 
-use super::credentials;
+use super::credentials::{self, Silence};
 use super::page::{Dialect, Page};
 use super::xml;
 use crate::storage::answer::{Answer, Meaning};
@@ -35,7 +35,7 @@ pub(in crate::storage) struct Wire(ReqwestConnector);
 
 impl HttpConnector for Wire {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Checked(self.0.connect(options)?)))
+        Ok(HttpClient::new(Checked { client: self.0.connect(options)?, silence: Silence::default() }))
     }
 }
 
@@ -60,13 +60,17 @@ pub(super) fn for_object() -> GetOptions {
 
 /// A client whose answers are looked at.
 #[derive(Debug)]
-struct Checked(HttpClient);
+struct Checked {
+    client: HttpClient,
+    /// Of the services that it asks for credentials.
+    silence: Silence,
+}
 
 #[async_trait]
 impl HttpService for Checked {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if let Some(service) = credentials::service(&request) {
-            return credentials::ask(&self.0, service, request).await;
+            return self.silence.ask(&self.client, service, request).await;
         }
         let asked = Asked::of(&request);
         let mut pause = FIRST_PAUSE;
@@ -112,7 +116,7 @@ impl From<Failure> for HttpError {
 
 impl Checked {
     async fn ask(&self, asked: Asked, request: HttpRequest) -> Result<HttpResponse, Failure> {
-        let response = self.0.execute(request).await?;
+        let response = self.client.execute(request).await?;
         if !response.status().is_success() {
             return refused(asked, response).await;
         }
