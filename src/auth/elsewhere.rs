@@ -7,13 +7,16 @@ use std::time::Duration;
 use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::caller::Caller;
 use super::error::LoginError;
 use super::granted::Answer;
 use super::http::HttpUsers;
 use super::ldap::LdapUsers;
+use super::lockout::LONGEST_DELAY;
+use super::spelling;
+use super::turns::Turns;
 use crate::config::{self, AuthConfig, ConfigErrors};
 use crate::user::User;
 
@@ -26,6 +29,7 @@ pub(crate) struct Elsewhere {
     way: Way,
     timeout: Duration,
     slots: Semaphore,
+    turns: Turns,
 }
 
 #[derive(Debug)]
@@ -46,7 +50,7 @@ impl Elsewhere {
             config::Elsewhere::Http(http) => (http.timeout, Way::Http(Box::new(HttpUsers::new(http)?))),
             config::Elsewhere::Ldap(ldap) => (ldap.timeout, Way::Ldap(Box::new(LdapUsers::new(ldap)?))),
         };
-        Ok(Self { way, timeout, slots: Semaphore::new(MOST) })
+        Ok(Self { way, timeout, slots: Semaphore::new(MOST), turns: Turns::default() })
     }
 
     /// The user, when name and password are right and `caller` may be this user.
@@ -61,17 +65,33 @@ impl Elsewhere {
         if password.expose_secret().is_empty() {
             return Err(LoginError::BadCredentials);
         }
+        let deadline = Instant::now() + self.timeout;
+        let Ok(turn) = timeout_at(deadline, self.turns.wait(caller.address)).await else {
+            tracing::warn!(
+                name,
+                "cannot ask whether the user may log in: its address asks too much at one time"
+            );
+            return Err(LoginError::Unavailable);
+        };
+        let begun = Instant::now();
         // The libraries may panic at what a server sends, and that must not cost more than a login.
         let asking = AssertUnwindSafe(self.ask(name, password, caller)).catch_unwind();
-        let answer = match timeout(self.timeout, asking).await {
+        let answer = match timeout_at(deadline, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err("the answer made no sense".to_owned()),
             Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         };
-        let granted = answer.map_err(|why| {
-            tracing::warn!(name, why, "cannot ask whether the user may log in");
-            LoginError::Unavailable
-        })?;
+        let granted = match answer {
+            Ok(granted) => granted,
+            Err(why) => {
+                tracing::warn!(name, why, "cannot ask whether the user may log in");
+                // Not counted, since nobody is to be locked out because the service is down. Instead nobody asks it again
+                // so soon: the turn lasts as long as a refusal would take.
+                sleep_until(begun + LONGEST_DELAY).await;
+                return Err(LoginError::Unavailable);
+            }
+        };
+        drop(turn);
         let granted = granted.ok_or(LoginError::BadCredentials)?;
         caller.may_be(&granted.user, granted.certificate.as_ref())?;
         Ok(Arc::clone(&granted.user))
@@ -81,9 +101,10 @@ impl Elsewhere {
         let _slot = self.slots.acquire().await.map_err(|error| error.to_string())?;
         match &self.way {
             Way::Http(http) => http.ask(name, password, caller).await,
-            // A directory takes names in any case and with any spaces for one (RFC 4518); here they would be several users.
-            Way::Ldap(_) if name.split(' ').any(str::is_empty) => Ok(None),
-            Way::Ldap(ldap) => ldap.ask(&name.to_lowercase(), password).await,
+            Way::Ldap(ldap) => match spelling::in_directory(name) {
+                Some(name) => ldap.ask(&name, password).await,
+                None => Ok(None),
+            },
         }
     }
 }

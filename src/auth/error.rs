@@ -23,6 +23,10 @@ pub(crate) enum LoginError {
     /// take another time or count otherwise.
     #[error("login from this address is not allowed")]
     Denied,
+    /// Name and password are right, but the user's folders cannot be had as they are configured. The client is not told, nor
+    /// does it take another time or count otherwise.
+    #[error("the user can have no files")]
+    NoFiles,
     /// The password could not be verified in time, or whoever knows it cannot be asked.
     #[error("login is not possible at the moment")]
     Unavailable,

@@ -10,6 +10,8 @@ use moka::ops::compute::Op;
 use moka::sync::Cache;
 use tokio::time::Instant;
 
+use super::spelling::folded;
+
 /// Failures in a row from one address, beyond which each one locks it out. Many devices may share an address.
 const FREE_OF_ADDRESS: u32 = 10;
 /// The same of one name, whose owner others can lock out where it has not logged in before, and so shall not do it easily.
@@ -21,7 +23,7 @@ const FIRST_LOCKOUT: Duration = Duration::from_mins(1);
 const LONGEST_LOCKOUT: Duration = Duration::from_mins(15);
 /// How long the reply to the first failure waits; each further failure doubles it.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// Failures are forgotten after so long without another one.
 const MEMORY: Duration = Duration::from_mins(30);
 /// A name that has logged in from an address is known there for so long after it was last heard of.
@@ -63,12 +65,15 @@ impl Lockout {
     }
 
     /// Keeps keyed hashes in place of names, so that a long name takes no more memory than a short one.
+    ///
+    /// A directory or a service may take several spellings for one name, and so nobody has more tries for writing it in
+    /// another way. Who succeeds does so in one spelling: in another it may be somebody else, whose name is not to be guessed.
     pub(super) fn attempt(&self, name: &str, peer: IpAddr) -> Attempt<'_> {
         let network = network(peer);
         Attempt {
             lockout: self,
             address: self.keys.hash_one(network),
-            name: self.keys.hash_one(name),
+            name: self.keys.hash_one(folded(name)),
             pair: self.keys.hash_one((name, network)),
         }
     }
@@ -183,7 +188,7 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
 }
 
 /// What one client can take addresses from: a host with IPv6 has a whole /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,
@@ -241,6 +246,36 @@ mod tests {
         }
         assert!(attempt(1000).is_locked());
         assert!(!lockout.attempt("other", at("0.0.3.232")).is_locked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_spellings_of_a_name_are_one() {
+        let lockout = Lockout::new();
+        let spellings = ["straße", "STRASSE", "Strasse", "ſTRAẞe"];
+        let attempt = |host: u32| {
+            let spelling = spellings[host as usize % spellings.len()];
+            lockout.attempt(spelling, std::net::Ipv4Addr::from_bits(host).into())
+        };
+        for host in 0..FREE_OF_NAME {
+            assert!(!attempt(host).is_locked(), "{host}");
+            attempt(host).failed();
+        }
+        for host in 1000..1004 {
+            assert!(attempt(host).is_locked(), "{host}");
+        }
+    }
+
+    /// Where the two are two users, one would have as many tries as it likes for the other's password.
+    #[tokio::test(start_paused = true)]
+    async fn a_success_in_one_spelling_forgets_nothing_of_another() {
+        let lockout = Lockout::new();
+        let [small, large] = ["acme", "ACME"].map(|name| lockout.attempt(name, at("192.0.2.1")));
+        for _ in 0..FREE_OF_ADDRESS {
+            assert!(!small.is_locked());
+            small.failed();
+            large.succeeded();
+        }
+        assert!(small.is_locked() && !large.is_locked());
     }
 
     #[tokio::test(start_paused = true)]

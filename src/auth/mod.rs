@@ -5,19 +5,21 @@ mod elsewhere;
 mod error;
 mod granted;
 mod http;
+mod lateness;
 mod ldap;
 mod lockout;
 mod password;
 mod secret_file;
+mod spelling;
+mod turns;
 mod users;
+mod verifying;
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::config::UserConfig;
 use crate::user::User;
@@ -25,19 +27,15 @@ use crate::user::User;
 pub(crate) use caller::Caller;
 pub(crate) use elsewhere::{Elsewhere, check};
 pub(crate) use error::LoginError;
-use lockout::Lockout;
-use users::{Account, Found, Users};
-
-/// Longer than the slowest sensible hash by far; what takes longer is a queue that does not move.
-const DEADLINE: Duration = Duration::from_secs(30);
+use lockout::{LONGEST_DELAY, Lockout};
+use users::{Found, Users};
+use verifying::Verifying;
 
 /// The known users. Shared by all sessions; the users can be replaced while sessions log in.
 #[derive(Debug)]
 pub(crate) struct Auth {
     users: ArcSwap<Users>,
-    /// One permit a core. Argon2 takes 19 MiB and a whole core for tens of milliseconds: hundreds of logins at
-    /// once would take gigabytes and finish no sooner, and the blocking pool's own bound is 512 threads.
-    slots: Arc<Semaphore>,
+    verifying: Verifying,
     lockout: Lockout,
     /// Who is asked for names that no user has.
     elsewhere: Option<Elsewhere>,
@@ -47,10 +45,9 @@ impl Auth {
     /// The users of a checked configuration. Reads their password files (blocking); a user whose file cannot be
     /// read any more is logged and cannot log in.
     pub(crate) fn new(users: &[UserConfig]) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
             users: ArcSwap::from_pointee(Users::new(users)),
-            slots: Arc::new(Semaphore::new(cores)),
+            verifying: Verifying::new(),
             lockout: Lockout::new(),
             elsewhere: None,
         }
@@ -73,37 +70,47 @@ impl Auth {
         user.source.is_local() && !self.users.load().has(user)
     }
 
-    /// The user, when name and password are right, the certificate that the client has shown is the user's or the user is
-    /// bound to none, and its address may use the name. Takes at most 31 seconds; failing takes longer each time.
-    pub(crate) async fn login(
+    /// What `admit` makes of the user, when name and password are right, the client has shown the certificate that the user is
+    /// bound to, if any, and its address may use the name. Takes at most 32 seconds; failing takes longer each time.
+    pub(crate) async fn login<T>(
         &self,
         name: &str,
         password: SecretString,
         caller: Caller<'_>,
-    ) -> Result<Arc<User>, LoginError> {
+        admit: impl FnOnce(Arc<User>) -> Result<T, LoginError>,
+    ) -> Result<T, LoginError> {
+        let begun = Instant::now();
         let attempt = self.lockout.attempt(name, caller.address);
         if attempt.is_locked() {
             return Err(LoginError::LockedOut);
         }
         let judged = self.judge(name, password, caller).await;
-        match judged {
-            // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
-            _ if attempt.is_locked() => return Err(LoginError::LockedOut),
+        // Others may have failed in the meantime: who tries many passwords at once learns no more than one by one.
+        if attempt.is_locked() {
+            lateness::wait(begun, LONGEST_DELAY).await;
+            return Err(LoginError::LockedOut);
+        }
+        let admitted = judged.and_then(admit);
+        match admitted {
             Ok(_) => attempt.succeeded(),
-            // A right password from a wrong address is answered like a wrong one, or it could be guessed from anywhere.
-            // So is one with a wrong certificate, or it could be guessed without the right one.
+            // A right password from a wrong address is answered like a wrong one, or it could be guessed from anywhere. So is
+            // one with a wrong certificate, or it could be guessed without the right one.
             Err(
                 LoginError::BadCredentials
                 | LoginError::NoCertificate
                 | LoginError::OtherCertificate
                 | LoginError::ExpiredCertificate
-                | LoginError::Denied,
+                | LoginError::Denied
+                | LoginError::NoFiles,
             ) => {
-                tokio::time::sleep(attempt.failed()).await;
+                let delay = attempt.failed();
+                // Semantics decision: with users elsewhere all failures take the longest delay from the first one on: to
+                // ask for a name takes longer than to look at the users known here.
+                lateness::wait(begun, if self.elsewhere.is_some() { LONGEST_DELAY } else { delay }).await;
             }
             Err(LoginError::LockedOut | LoginError::Unavailable) => {}
         }
-        judged
+        admitted
     }
 
     async fn judge(
@@ -126,9 +133,7 @@ impl Auth {
             (Found::Decoy(account), None) => (account, false),
             (Found::Nobody, None) => return Err(LoginError::BadCredentials),
         };
-        let right = tokio::time::timeout(DEADLINE, self.verify(Arc::clone(&account), password))
-            .await
-            .map_err(|_| LoginError::Unavailable)??;
+        let right = self.verifying.verify(&account, password).await?;
         // Known or not is looked at only here, after the same work was done for both.
         if !(right && known) {
             return Err(LoginError::BadCredentials);
@@ -136,33 +141,12 @@ impl Auth {
         caller.may_be(&account.user, account.proof.certificate())?;
         Ok(Arc::clone(&account.user))
     }
-
-    /// Whether the password is right. Where none is needed, any is.
-    // Semantics decision: who needs none is asked for one all the same, with 331 and not with the 232 of RFC 2228. Not all
-    // clients go on after a 232, and all have something to send after a 331.
-    async fn verify(&self, account: Arc<Account>, password: SecretString) -> Result<bool, LoginError> {
-        let Some(verifier) = account.proof.password() else { return Ok(true) };
-        // Comparing takes less than a blocking thread takes to wake up. A decoy is as quick as the user it stands for.
-        if verifier.is_quick() {
-            return Ok(verifier.verify(&password));
-        }
-        let slots = Arc::clone(&self.slots);
-        let slot = slots.acquire_owned().await.map_err(|_| LoginError::Unavailable)?;
-        let work = tokio::task::spawn_blocking(move || {
-            // The slot is held by the work itself: work that its login no longer waits for still takes a core.
-            let _slot = slot;
-            account.proof.password().is_some_and(|verifier| verifier.verify(&password))
-        });
-        work.await.map_err(|error| {
-            tracing::error!(%error, "verifying a password failed");
-            LoginError::Unavailable
-        })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::time::Duration;
 
     use super::*;
     use crate::config::{CertificateName, Config, Environment};
@@ -188,7 +172,7 @@ mod tests {
 
     async fn login(auth: &Auth, name: &str, password: &str, peer: &str) -> Result<String, LoginError> {
         let caller = caller(peer.parse().expect("an address"), None);
-        auth.login(name, password.into(), caller).await.map(|user| user.name.clone())
+        auth.login(name, password.into(), caller, Ok).await.map(|user| user.name.clone())
     }
 
     /// One user bound to a certificate alone, one to a certificate and a password.
@@ -199,12 +183,13 @@ mod tests {
         Config::parse(text, &Environment::new()).expect("a valid configuration").users
     }
 
+    fn common(name: &str, expires_in: i64) -> ClientCertificate {
+        ClientCertificate::of(vec![CertificateName::Common(name.to_owned())], expires_in)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_is_bound_to_a_certificate_needs_it_beside_the_password() {
         let auth = Auth::new(&bound_users());
-        let common = |name: &str, expires_in| {
-            ClientCertificate::of(vec![CertificateName::Common(name.to_owned())], expires_in)
-        };
         let (camera, both) = (common("camera", 60), common("both", 60));
         let [old_camera, old_both] = ["camera", "both"].map(|name| common(name, -1));
         let names = ["x", "camera.example"].map(CertificateName::dns);
@@ -233,7 +218,7 @@ mod tests {
             // From an address where nobody has failed.
             let peer = std::net::Ipv4Addr::from_bits(rand::random()).into();
             let begun = tokio::time::Instant::now();
-            let result = auth.login(name, password.into(), caller(peer, shown)).await;
+            let result = auth.login(name, password.into(), caller(peer, shown), Ok).await;
             let result = result.map(|user| user.name.clone());
             assert_eq!(result, expected.map(str::to_owned), "{name} {password} {shown:?}");
             assert_eq!(begun.elapsed() >= Duration::from_millis(100), expected.is_err(), "{name} {shown:?}");
@@ -242,9 +227,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wrong_certificate_counts_as_a_wrong_password() {
-        let common = |name: &str, expires_in| {
-            ClientCertificate::of(vec![CertificateName::Common(name.to_owned())], expires_in)
-        };
         let (stranger, old) = (common("stranger", 60), common("both", -1));
         let mut waited = Vec::new();
         for (name, shown, peer) in [
@@ -257,12 +239,12 @@ mod tests {
             let begun = tokio::time::Instant::now();
             let peer = peer.parse().expect("an address");
             for _ in 0..10 {
-                let result = auth.login(name, "correct".into(), caller(peer, shown)).await;
+                let result = auth.login(name, "correct".into(), caller(peer, shown), Ok).await;
                 assert!(!matches!(result, Ok(_) | Err(LoginError::LockedOut)), "{name}: {result:?}");
             }
             waited.push(begun.elapsed());
             let own = common(name, 60);
-            let result = auth.login(name, "correct".into(), caller(peer, Some(&own))).await;
+            let result = auth.login(name, "correct".into(), caller(peer, Some(&own)), Ok).await;
             assert_eq!(result.map(|user| user.name.clone()), Err(LoginError::LockedOut), "{name}");
         }
         assert!(waited.iter().all(|waited_so_long| *waited_so_long == waited[0]), "{waited:?}");
@@ -327,7 +309,8 @@ mod tests {
         ] {
             let auth = Auth::new(&users(&text(before)));
             let at = || caller(HOME.parse().expect("an address"), None);
-            let [acme, other] = [auth.login("acme", "x".into(), at()), auth.login("other", "x".into(), at())];
+            let (acme, other) =
+                (auth.login("acme", "x".into(), at(), Ok), auth.login("other", "x".into(), at(), Ok));
             let (acme, other) = (acme.await.expect("right"), other.await.expect("right"));
             assert!(!auth.is_outdated(&other));
             auth.replace_users(&users(&text(after)));
@@ -398,18 +381,35 @@ mod tests {
         assert_eq!(results[99], Err(LoginError::LockedOut));
     }
 
+    /// Neither by its reply nor by its time nor by how it counts does the right password stand out.
     #[tokio::test(start_paused = true)]
-    async fn a_stuck_queue_makes_login_unavailable() {
+    async fn the_right_password_of_who_has_no_files_counts_as_a_wrong_one() {
+        let mut waited = Vec::new();
+        for (password, expected) in [("correct", LoginError::NoFiles), ("wrong", LoginError::BadCredentials)]
+        {
+            let auth = Auth::new(&two_users());
+            let begun = Instant::now();
+            let at = || caller(HOME.parse().expect("an address"), None);
+            let attempt = || auth.login("acme", password.into(), at(), |_| Err::<(), _>(LoginError::NoFiles));
+            for _ in 0..10 {
+                assert_eq!(attempt().await, Err(expected));
+            }
+            waited.push(begun.elapsed());
+            assert_eq!(attempt().await, Err(LoginError::LockedOut), "{password}");
+        }
+        assert!(waited[0] == waited[1] && waited[0] > Duration::from_secs(5), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_too_late_with_a_guess_waits_like_the_others() {
+        // Hashing takes its time, so that all have begun before the first one fails.
         let hash = "$2b$04$biQvrX78Y2eh6otxDp3Z8.SI6gzAOn9RKg0iqkfYI5q1Gpn2Ja.AK";
         let auth = Auth::new(&users(&format!("[[users]]\nname = \"acme\"\npassword_hash = \"{hash}\"\n")));
-        let all = u32::try_from(auth.slots.available_permits()).expect("a small number");
-        let held = auth.slots.acquire_many(all).await.expect("an open semaphore");
-        // An unknown name waits for the same work as a known one.
-        for name in ["acme", "nobody"] {
-            assert_eq!(login(&auth, name, "correct", HOME).await, Err(LoginError::Unavailable));
-        }
-        drop(held);
-        assert_eq!(login(&auth, "acme", "correct", HOME).await, Ok("acme".to_owned()));
+        let begun = Instant::now();
+        let guess = async || (login(&auth, "acme", "wrong", HOME).await, begun.elapsed());
+        let results = futures::future::join_all((0..11).map(|_| guess())).await;
+        let late = results.iter().find(|(result, _)| *result == Err(LoginError::LockedOut));
+        assert!(late.is_some_and(|(_, taken)| *taken >= LONGEST_DELAY), "{results:?}");
     }
 
     #[test]

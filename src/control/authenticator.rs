@@ -68,7 +68,8 @@ impl Authenticator for SessionAuthenticator {
         let address = self.session.peer.ip();
         let certificate = self.session.certificate();
         let caller = Caller { address, tls_version: self.session.tls_version(), certificate };
-        let login = self.front.auth.login(name, password, caller).instrument(self.session.span.clone());
+        let login = self.front.auth.login(name, password, caller, |user| self.with_files(user));
+        let login = login.instrument(self.session.span.clone());
         // A panic would leave the client without a reply, and the session with a login that never ends.
         let login = AssertUnwindSafe(login).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!("a login has failed with a panic");
@@ -89,27 +90,32 @@ impl SessionAuthenticator {
         Self { front: front.clone(), session: Arc::clone(session), welcomed: Mutex::default() }
     }
 
-    /// Makes the session that of `user`, who has shown to be this one: only they learn of their limits.
-    fn welcome(&self, user: Arc<User>) -> Result<(), Refused> {
+    /// The user with its files. That it can have none is a fault of the configuration, told to operators alone.
+    fn with_files(&self, user: Arc<User>) -> Result<SessionUser, LoginError> {
+        match Files::of(&user, self.session.peer.ip(), &self.front.stores) {
+            Ok(files) => Ok(SessionUser { user, files }),
+            Err(error) => {
+                // Whoever looks at the status page without the token must not see a folder.
+                tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
+                Err(LoginError::NoFiles)
+            }
+        }
+    }
+
+    /// Makes the session that of a user who has shown to be this one: only they learn of their limits.
+    fn welcome(&self, welcomed: SessionUser) -> Result<(), Refused> {
         let address = self.session.peer.ip();
-        let files = Files::of(&user, address, &self.front.stores).map_err(|error| {
-            let _in_session = self.session.span.enter();
-            tracing::warn!(user = user.name, %error, "login refused: the user can have no files");
-            let reply = Reply::new(530, "Login incorrect");
-            // Whoever looks at the status page without the token must not see a folder.
-            let reason = "the user can have no files".to_owned();
-            Refused { result: LoginResult::Denied, reason, reply }
-        })?;
+        let user = &welcomed.user;
         let applicant = Applicant { address, encrypted: self.session.tls_version().is_some() };
         let admission = self.front.limits.admit(&user.name, &user.profile.limits, applicant)?;
         let is_anonymous = user.source == UserSource::Anonymous;
         self.front.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
         let counted = self.front.metrics.logged_in(&user.name);
         telling::login(&self.front, &self.session, &user.name, None);
-        self.session.log_in(Arc::clone(&user), counted, admission);
+        self.session.log_in(Arc::clone(user), counted, admission);
         // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
         self.session.outdate_if(|user| self.front.auth.is_outdated(user));
-        *self.welcomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(SessionUser { user, files });
+        *self.welcomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(welcomed);
         Ok(())
     }
 
@@ -142,7 +148,7 @@ impl From<LoginError> for Refused {
             // Transient, so that devices try again.
             LoginError::LockedOut => (LoginResult::LockedOut, 421, "Too many failed logins, try again later"),
             // Told apart only in the log and the metrics.
-            LoginError::Denied => (LoginResult::Denied, 530, "Login incorrect"),
+            LoginError::Denied | LoginError::NoFiles => (LoginResult::Denied, 530, "Login incorrect"),
             LoginError::Unavailable => (LoginResult::Denied, 421, "Cannot check passwords now, try later"),
         };
         Self { result, reason: error.to_string(), reply: Reply::new(code, text) }

@@ -134,6 +134,9 @@ fn entries() -> String {
         person("uid=beta,ou=people", "beta", "homeDirectory: /homes/beta"),
         person("uid=a\\2Cb\\2B (c)*,ou=people", "a,b+ (c)*", "homeDirectory: /homes/odd\nemployeeType: list"),
         person("uid=evil,ou=people", "evil", "homeDirectory: /homes/../..\nemployeeType: list"),
+        person("uid=demo,ou=people", "demo", "homeDirectory: /homes/demo\nemployeeType: list"),
+        person("uid=both,ou=people", "both", "homeDirectory: /homes/b\ndescription: /homes/1\ndescription: /homes/2\nemployeeType: list"),
+        person("uid=photo,ou=people", "photo", "homeDirectory: /homes/p\njpegPhoto:: /9j/4AAQSkZJRg=="),
         person("uid=twin,ou=people", "twin", "homeDirectory: /homes/1\nemployeeType: list"),
         person("uid=twin,ou=more", "twin", "homeDirectory: /homes/2\nemployeeType: list"),
     ]
@@ -234,6 +237,38 @@ fn what_the_entry_lacks_does_not_open_the_store() {
         raw.refused("RETR x", 550);
         assert_eq!(gateway.file("homes/beta/x"), b"x");
     }
+}
+
+/// Who is known here is asked for here alone, in whatever spelling the directory knows the name as well.
+#[test]
+fn a_local_name_is_nobody_elses() {
+    let directory = Directory::start(None);
+    let gateway = directory.gateway(&format!("{NAMED}{ATTRIBUTES}"));
+    for name in ["demo", "DEMO", "Demo", "\u{ff44}emo"] {
+        assert_eq!(attempt(&gateway, name, "of demo"), 530, "{name}");
+    }
+    // The other spellings of a user of the directory are this one.
+    for name in ["ACME", "\u{ff41}cme"] {
+        assert_eq!(attempt(&gateway, name, "of acme"), 230, "{name}");
+        gateway.wait_for_log("user=\"acme\"");
+    }
+    // It would pass over what cannot be seen.
+    assert_eq!(attempt(&gateway, "a\u{ad}cme", "of acme"), 530);
+}
+
+#[test]
+fn what_the_entry_says_twice_or_not_in_text_opens_nothing() {
+    let directory = Directory::start(None);
+    // `homeDirectory` has one value by its schema, `description` any number.
+    let described = ATTRIBUTES.replace("homeDirectory", "description");
+    let gateway_of = |attributes: &str| directory.gateway(&format!("{NAMED}{attributes}"));
+    let described = gateway_of(&described);
+    assert_eq!(attempt(&described, "both", "of both"), 421);
+    described.wait_for_log("the entry has several homes");
+    let binary = ATTRIBUTES.replace("EmployeeType", "jpegPhoto");
+    let binary = gateway_of(&binary);
+    assert_eq!(attempt(&binary, "photo", "of photo"), 421);
+    binary.wait_for_log("jpegPhoto is no text");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -294,6 +295,7 @@ fn homes_follow_the_user_and_the_day() {
     assert_eq!(gateway.file("in/demo/a"), b"a");
     let found = [before, day()].iter().any(|day| cold.path().join(format!("{day}/demo/b")).exists());
     assert!(found, "not below the day");
+    let begun = Instant::now();
     for name in ["../other", "..", ".bucketport", "cold"] {
         let mut raw = gateway.connect();
         raw.expect(&format!("USER {name}"), 331);
@@ -303,5 +305,7 @@ fn homes_follow_the_user_and_the_day() {
         let mut raw = raw.logged_in("demo", "secret");
         assert_eq!(raw.retr("a"), b"a");
     }
+    // As late as so many wrong passwords, or the right one would stand out.
+    assert!(begun.elapsed() >= Duration::from_millis(100 + 200 + 400 + 800), "{:?}", begun.elapsed());
     assert_eq!(gateway.log().matches("login refused: the user can have no files").count(), 4);
 }
