@@ -62,6 +62,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("governor", &["limits"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
+    ("icu_normalizer", &["auth"]),
     ("ldap3", &["auth"]),
     ("libunftp", &["control"]),
     ("maud", &["http"]),
