@@ -10,7 +10,7 @@ use crate::data::DataConnection;
 /// Where an upload's bytes come from.
 #[async_trait]
 pub(super) trait Source: Send {
-    /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses nothing.
+    /// Appends to `buffer`, up to its spare capacity; 0 is the end. Dropping the future loses no bytes.
     async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize>;
 }
 

@@ -140,20 +140,17 @@ impl Upload {
                 }
             }
             self.make_room().await?;
-            let stale = self.multipart.stale_at();
-            let read = tokio::select! {
-                read = source.read(self.part.room()) => read?,
-                Some(sent) = self.multipart.arrived() => {
-                    sent?;
-                    continue;
-                }
-                () = due(self.keeper.as_deref_mut()) => {
-                    self.progress();
-                    continue;
-                }
-                () = reached(stale) => {
-                    self.multipart.renew();
-                    continue;
+            let read = {
+                // One read until it is done: who waits for a rate has a place in its queue, and would lose it.
+                let mut reading = pin!(source.read(self.part.room()));
+                loop {
+                    let stale = self.multipart.stale_at();
+                    tokio::select! {
+                        read = &mut reading => break read?,
+                        Some(sent) = self.multipart.arrived() => sent?,
+                        () = due(self.keeper.as_deref_mut()) => progress(&mut self.keeper, &self.multipart),
+                        () = reached(stale) => self.multipart.renew(),
+                    }
                 }
             };
             if read == 0 {
@@ -290,13 +287,6 @@ impl Upload {
         Ok(())
     }
 
-    /// Writes down what has arrived.
-    fn progress(&mut self) {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.progress(self.multipart.saved());
-        }
-    }
-
     /// Room in the current buffer, charged to the budget.
     async fn make_room(&mut self) -> Result<()> {
         if self.part.has_room() {
@@ -319,7 +309,7 @@ impl Upload {
     /// Puts the part on its way once the window has room.
     async fn send_part(&mut self) -> Result<()> {
         renewing(&mut self.keeper, self.multipart.send(self.part.take())).await?;
-        self.progress();
+        progress(&mut self.keeper, &self.multipart);
         Ok(())
     }
 }
@@ -330,6 +320,13 @@ impl Drop for Upload {
         if self.keeper.as_ref().is_some_and(|keeper| !keeper.may_be_known()) {
             self.multipart.lasts(Lifetime::Session);
         }
+    }
+}
+
+/// Writes down what has arrived.
+fn progress(keeper: &mut Option<Box<Keeper>>, multipart: &Multipart) {
+    if let Some(keeper) = keeper {
+        keeper.progress(multipart.saved());
     }
 }
 

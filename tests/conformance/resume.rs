@@ -1,5 +1,6 @@
 //! Uploads that break are gone on with, from any gateway, and nobody sees them before they are complete.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -356,25 +357,49 @@ async fn what_has_only_begun_is_nothing_to_go_on_with() {
 }
 
 /// Counts how often it is asked for bytes.
-struct Counting(Box<FakeData>, Arc<AtomicUsize>);
+struct Counting {
+    data: Box<FakeData>,
+    count: Arc<Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    begun: AtomicUsize,
+    polled: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Counting {
+    fn uploads(script: impl IntoIterator<Item = Step>) -> (Box<Self>, Arc<Count>) {
+        let count = Arc::<Count>::default();
+        (Box::new(Self { data: FakeData::uploads(script).0, count: Arc::clone(&count) }), count)
+    }
+}
 
 #[async_trait]
 impl DataConnection for Counting {
     async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize, DataError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.read(buffer).await
+        self.count.begun.fetch_add(1, Ordering::Relaxed);
+        let mut reading = self.data.read(buffer);
+        let read = poll_fn(|context| {
+            self.count.polled.fetch_add(1, Ordering::Relaxed);
+            reading.as_mut().poll(context)
+        });
+        let read = read.await;
+        self.count.done.fetch_add(1, Ordering::Relaxed);
+        read
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), DataError> {
-        self.0.write(bytes).await
+        self.data.write(bytes).await
     }
 
     async fn finish(self: Box<Self>) -> Result<(), DataError> {
-        self.0.finish().await
+        self.data.finish().await
     }
 
     fn reset(self: Box<Self>) {
-        self.0.reset();
+        self.data.reset();
     }
 }
 
@@ -385,16 +410,39 @@ async fn a_record_that_hangs_keeps_nobody_busy() {
     let fixture = plain.keeping(WINDOW);
     fixture.faults().add(Call::Put, 0, 1, Fault::Hang);
     let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), UploadMode::Replace).await;
-    let (data, _) = FakeData::uploads([Step::Send(body(PART + 1, 1)), Step::StayForever]);
-    let reads = Arc::new(AtomicUsize::new(0));
-    let (data, abort) = (Box::new(Counting(data, Arc::clone(&reads))), Abort::new());
+    let (data, count) = Counting::uploads([Step::Send(body(PART + 1, 1)), Step::StayForever]);
+    let abort = Abort::new();
     // The record is to be written again after 5 seconds.
     let running = planned.expect("possible").run(data, &abort);
     let result = tokio::time::timeout(Duration::from_secs(8), running).await;
     assert!(result.is_err(), "{result:?}");
-    let reads = reads.load(Ordering::Relaxed);
-    assert!(reads < 5000, "asked for bytes {reads} times");
+    let polled = count.polled.load(Ordering::Relaxed);
+    assert!(polled < 5000, "asked for bytes {polled} times");
     fixture.stop();
+}
+
+/// Who waits in the queue of a rate would lose their place each time that a record is due or a part has arrived.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_has_begun_is_not_given_up_for_other_things() {
+    let plain = Fixture::on_memory().await.expect("always there");
+    let fixture = plain.keeping(WINDOW);
+    let planned = store_of(&fixture, "acme").plan_upload(&fixture.path("file"), UploadMode::Replace).await;
+    let go = Arc::new(Notify::new());
+    let bytes = body(2 * PART + 1, 1);
+    let (data, count) = Counting::uploads([Step::Send(bytes.clone()), Step::Wait(Arc::clone(&go))]);
+    let abort = Abort::new();
+    let running = planned.expect("possible").run(data, &abort);
+    let records = async {
+        // One is due every 5 seconds.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!fixture.records().await.is_empty());
+        go.notify_one();
+    };
+    let (stored, ()) = tokio::join!(running, records);
+    assert_eq!(stored.expect("stored").taken, bytes.len() as u64);
+    let (begun, done) = (count.begun.load(Ordering::Relaxed), count.done.load(Ordering::Relaxed));
+    assert!(begun == done && begun > 2, "{begun} reads were begun and {done} done");
+    fixture.assert_holds("file", &bytes).await;
 }
 
 /// What cannot be recorded is uploaded all the same, and nothing of it is left open.
