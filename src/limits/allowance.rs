@@ -18,14 +18,12 @@ use crate::metrics::Metrics;
 pub(crate) struct Allowance {
     file_size: Option<u64>,
     shares: Vec<Share>,
-    /// When it began, which is the day that its file counts for.
-    date: NaiveDate,
     /// Bytes of the file that are there so far.
     size: AtomicU64,
-    /// What has arrived on the last of its days, which is the one that it counts for.
-    taken: Mutex<(NaiveDate, u64)>,
-    /// How many of the shares have counted its file.
-    files: usize,
+    /// Of each share, what has arrived on the last of its days, and which day that counts for.
+    taken: Mutex<Vec<(NaiveDate, u64)>>,
+    /// The day that its file counts for, of each share that has counted it.
+    files: Vec<NaiveDate>,
     keeps_file: AtomicBool,
     keeps_bytes: AtomicBool,
     metrics: Arc<Metrics>,
@@ -39,25 +37,25 @@ impl Allowance {
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Exceeded> {
         let date = date();
+        let taken = vec![(date, 0); shares.len()];
         let mut allowance = Self {
             file_size,
             shares,
-            date,
             size: AtomicU64::new(0),
-            taken: Mutex::new((date, 0)),
-            files: 0,
+            taken: Mutex::new(taken),
+            files: Vec::new(),
             keeps_file: AtomicBool::new(false),
             keeps_bytes: AtomicBool::new(false),
             metrics: Arc::clone(metrics),
         };
-        for index in 0..allowance.shares.len() {
-            let Share { scope, today, files_per_day, .. } = &allowance.shares[index];
-            if let Some(most) = *files_per_day
-                && !today.add_file(most, allowance.date)
-            {
-                return Err(Exceeded::FilesPerDay { most, scope: *scope });
-            }
-            allowance.files = index + 1;
+        for Share { scope, today, files_per_day, .. } in &allowance.shares {
+            let counted = match *files_per_day {
+                Some(most) => {
+                    today.add_file(most, date).ok_or(Exceeded::FilesPerDay { most, scope: *scope })?
+                }
+                None => date,
+            };
+            allowance.files.push(counted);
         }
         // Not even an empty file, or who has nothing left would learn so only in the middle of a file.
         allowance.room_for(1)?;
@@ -81,31 +79,31 @@ impl Allowance {
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Exceeded> {
         let bytes = bytes as u64;
         let size = self.size.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let mut within = self.fits(size);
-        if self.shares.iter().all(|share| share.bytes_per_day.is_none()) {
+        let within = self.fits(size);
+        let limited = |share: &Share| share.bytes_per_day.is_some();
+        if !self.shares.iter().any(limited) {
             return self.counted(within);
         }
-        let date = date();
         // No code that can panic runs under the lock.
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = if taken.0 == date { taken.1 } else { 0 };
-        for (index, Share { scope, today, bytes_per_day, .. }) in self.shares.iter().enumerate() {
-            let Some(most) = *bytes_per_day else { continue };
-            if today.add_bytes(bytes, most, date) {
-                continue;
-            }
-            within = within.and(Err(Exceeded::BytesPerDay { most, scope: *scope }));
+        let counting = self.shares.iter().zip(&mut *taken).try_for_each(|(share, taken)| {
+            let Some(most) = share.bytes_per_day else { return Ok(()) };
+            let day = share.today.add_bytes(bytes, most, date());
+            let day = day.ok_or(Exceeded::BytesPerDay { most, scope: share.scope })?;
+            let before = if taken.0 == day { taken.1 } else { 0 };
+            *taken = (day, before + bytes);
+            Ok(())
+        });
+        if counting.is_err() {
             // The upload fails, and must not take room from others until the store has cleaned up after it.
-            for (other, share) in self.shares.iter().enumerate().filter(|(_, it)| it.bytes_per_day.is_some())
+            for (share, (day, bytes)) in
+                self.shares.iter().zip(&mut *taken).filter(|(share, _)| limited(share))
             {
-                share.today.give_back(0, before + if other < index { bytes } else { 0 }, date);
+                share.today.give_back(0, std::mem::take(bytes), *day);
             }
-            *taken = (date, 0);
-            return self.counted(within);
         }
-        *taken = (date, before + bytes);
         drop(taken);
-        self.counted(within)
+        self.counted(within.and(counting))
     }
 
     /// Whether nothing that arrives can be too much.
@@ -154,13 +152,16 @@ impl Allowance {
 impl Drop for Allowance {
     fn drop(&mut self) {
         let (keeps_file, keeps_bytes) = (*self.keeps_file.get_mut(), *self.keeps_bytes.get_mut());
-        let (date, bytes) = *self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for (index, share) in self.shares.iter().enumerate() {
-            if !keeps_file && share.files_per_day.is_some() && index < self.files {
-                share.today.give_back(1, 0, self.date);
+        let taken = self.taken.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (index, (share, &mut (day, bytes))) in self.shares.iter().zip(taken).enumerate() {
+            if !keeps_file
+                && share.files_per_day.is_some()
+                && let Some(&day) = self.files.get(index)
+            {
+                share.today.give_back(1, 0, day);
             }
             if !keeps_bytes && share.bytes_per_day.is_some() {
-                share.today.give_back(0, bytes, date);
+                share.today.give_back(0, bytes, day);
             }
         }
     }
@@ -240,5 +241,56 @@ mod tests {
         small.keep_file();
         drop((large, small));
         assert_eq!(begin(None, &shares).err(), Some(BYTES), "what was given back was given back once");
+    }
+
+    #[test]
+    fn over_midnight_each_day_has_its_own() {
+        let shares = shares(Some(2), Some(10));
+        let (today, tomorrow) = (&shares[0].today, date().succ_opt().expect("a date"));
+        let over = begin(None, &shares).expect("allowed");
+        over.take(8).expect("room");
+        // Midnight, as others see it.
+        assert!(today.add_file(2, tomorrow).is_some() && today.add_bytes(3, 10, tomorrow).is_some());
+        assert_eq!(over.take(7), Ok(()), "what came before is of another day");
+        assert_eq!(today.bytes_left(10, tomorrow), 0);
+        drop(over);
+        assert_eq!(today.bytes_left(10, tomorrow), 7, "only what was taken of this day");
+        assert!(today.add_file(2, tomorrow).is_some(), "its file was one of the day before");
+        assert!(today.add_file(2, tomorrow).is_none());
+        // Who begins now, and what is too much of it, is of this day, whatever the clock shows.
+        today.give_back(1, 0, tomorrow);
+        let begun = begin(None, &shares).expect("room");
+        assert_eq!((begun.take(7), begun.take(1)), (Ok(()), Err(BYTES)));
+        assert_eq!(today.bytes_left(10, tomorrow), 7);
+        drop(begun);
+        assert_eq!(today.bytes_left(10, tomorrow), 7);
+        assert!(today.add_file(2, tomorrow).is_some());
+    }
+
+    #[test]
+    fn what_one_share_refuses_is_given_back_to_the_other() {
+        let of = |scope, bytes| {
+            let limits = TrafficLimits {
+                files_per_day: Some(2),
+                bytes_per_day: Some(bytes),
+                ..TrafficLimits::default()
+            };
+            Traffic::default().share(scope, limits)
+        };
+        let shares = vec![of(Scope::User, 20), of(Scope::All, 10)];
+        let large = begin(None, &shares).expect("allowed");
+        let all = Exceeded::BytesPerDay { most: 10, scope: Scope::All };
+        assert_eq!((large.take(6), large.take(6)), (Ok(()), Err(all)));
+        let left = || [0, 1].map(|index| shares[index].today.bytes_left(20, date()));
+        assert_eq!(left(), [20, 20]);
+        drop(large);
+        assert_eq!(left(), [20, 20], "once");
+        // What the day of all refuses takes no file of the user's.
+        for _ in 0..2 {
+            assert!(shares[1].today.add_file(2, date()).is_some());
+        }
+        let refused = Exceeded::FilesPerDay { most: 2, scope: Scope::All };
+        assert_eq!(begin(None, &shares).err(), Some(refused));
+        assert!(shares[0].today.is_empty(date()));
     }
 }
