@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 
 use crate::digest::{Algorithm, Hasher};
 use crate::files::{Files, Result};
+use crate::limits::Pace;
 use crate::reply::Reply;
 use crate::session::{Checksum, ChecksumReply, Pending};
 
-/// The reply that tells the checksum which `pending` asks for.
-pub(super) async fn reply(files: &Files, pending: &Pending, wanted: Checksum) -> Result<Reply> {
-    let (sum, end) = pending.abort.unless_requested(compute(files, pending, wanted)).await?;
+/// The reply that tells the checksum which `pending` asks for. What has to be read for it is read no faster than `pace` allows.
+pub(super) async fn reply(files: &Files, pending: &Pending, wanted: Checksum, pace: Pace) -> Result<Reply> {
+    let (sum, end) = pending.abort.unless_requested(compute(files, pending, wanted, pace)).await?;
     Ok(match wanted.reply {
         ChecksumReply::Plain => Reply::new(250, sum),
         ChecksumReply::Named => {
@@ -23,7 +24,7 @@ pub(super) async fn reply(files: &Files, pending: &Pending, wanted: Checksum) ->
 }
 
 /// The checksum, and where the bytes end that it is of.
-async fn compute(files: &Files, pending: &Pending, wanted: Checksum) -> Result<(String, u64)> {
+async fn compute(files: &Files, pending: &Pending, wanted: Checksum, pace: Pace) -> Result<(String, u64)> {
     let download = files.plan_download(&pending.path, wanted.from).await?;
     let whole = wanted.from == 0 && wanted.to.is_none();
     if whole
@@ -42,6 +43,6 @@ async fn compute(files: &Files, pending: &Pending, wanted: Checksum) -> Result<(
         at += bytes.len() as u64;
         if at < end { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    download.read(take).await?;
+    download.read(pace, take).await?;
     Ok((hasher.finish(), at))
 }

@@ -79,7 +79,9 @@ impl Backend {
             }
             (Operation::Hash, _) => {
                 let wanted = pending.checksum.ok_or(ErrorKind::LocalError)?;
-                self.run(pending.operation, digest::reply(files, &pending, wanted)).await?
+                // The client makes the gateway read the file, as a download does.
+                let pace = self.admission()?.download_pace();
+                self.run(pending.operation, digest::reply(files, &pending, wanted, pace)).await?
             }
             (
                 Operation::Stor
@@ -123,6 +125,8 @@ impl Backend {
             let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
             let plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
             allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
+            // What an append leaves of the old file is read as for a download, to be written again.
+            let plan = plan.reading_at(admission.download_pace());
             let stored_at = plan.made_path().cloned();
             // Room for the event before anything is stored, so that a refusal means that nothing was.
             let path = stored_at.as_ref().unwrap_or(&pending.path);

@@ -5,6 +5,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::error::Result;
 use crate::data::{Abort, DataConnection};
+use crate::limits::Pace;
 use crate::path::VirtualPath;
 use crate::storage;
 
@@ -41,6 +42,11 @@ impl PlannedUpload {
     /// Bytes of the file that are there before the first one arrives.
     pub fn begins_at(&self) -> u64 {
         self.upload.begins_at()
+    }
+
+    /// What of the file is in the store already comes from there no faster than `pace` allows.
+    pub(crate) fn reading_at(self, pace: Pace) -> Self {
+        Self { upload: self.upload.reading_at(pace), ..self }
     }
 
     /// Takes everything from `data` and makes the file appear, or leaves nothing but what is kept for its uploader. Returns

@@ -15,6 +15,7 @@ use super::source::OldBytes;
 use super::store::Store;
 use super::upload::Upload;
 use crate::data::{Abort, AbortReason, DataConnection, DataError};
+use crate::limits::Pace;
 
 /// What an upload does to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +191,14 @@ impl PlannedUpload {
         self.upload.total() + self.old.as_ref().map_or(0, OldBytes::left)
     }
 
+    /// What of the file is in the store already comes from there no faster than `pace` allows.
+    pub(crate) fn reading_at(mut self, pace: Pace) -> Self {
+        if let Some(old) = &mut self.old {
+            old.at(pace);
+        }
+        self
+    }
+
     /// Takes everything from `data` and makes the object appear, or leaves nothing but what is kept for its uploader.
     ///
     /// `abort` is heeded until the client's last byte is here; after that the store decides.
@@ -255,9 +264,16 @@ impl PlannedDownload {
         self.download.expected().map(|(checksum, size)| (checksum.to_string(), size))
     }
 
-    /// Hands out every byte, until `take` breaks off. Other sessions of the thread get their turn in between.
-    pub async fn read(mut self, mut take: impl FnMut(&[u8]) -> ControlFlow<()>) -> Result<()> {
+    /// Hands out every byte, no faster than `pace` allows, until `take` breaks off. Other sessions of the thread get their
+    /// turn in between.
+    pub(crate) async fn read(
+        mut self,
+        mut pace: Pace,
+        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<()> {
         while let Some(chunk) = self.download.next().await? {
+            pace.owe(chunk.bytes.len());
+            pace.pay().await;
             if take(&chunk.bytes).is_break() {
                 return Ok(());
             }

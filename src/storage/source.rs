@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::driver::Body;
 use super::error::{Error, Result};
 use crate::data::DataConnection;
+use crate::limits::Pace;
 
 /// Where an upload's bytes come from.
 #[async_trait]
@@ -30,12 +31,19 @@ pub(super) struct OldBytes {
     body: Box<dyn Body>,
     piece: Bytes,
     left: u64,
+    /// None if they may come as fast as the store gives them.
+    pace: Option<Pace>,
 }
 
 impl OldBytes {
     /// The first `left` bytes of `body`.
     pub(super) fn of(body: Box<dyn Body>, left: u64) -> Self {
-        Self { body, piece: Bytes::new(), left }
+        Self { body, piece: Bytes::new(), left, pace: None }
+    }
+
+    /// They come no faster than this allows.
+    pub(super) fn at(&mut self, pace: Pace) {
+        self.pace = Some(pace);
     }
 
     /// Bytes that are left of it.
@@ -47,6 +55,9 @@ impl OldBytes {
 #[async_trait]
 impl Source for OldBytes {
     async fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        if let Some(pace) = &mut self.pace {
+            pace.pay().await;
+        }
         if self.left == 0 {
             return Ok(0);
         }
@@ -58,6 +69,9 @@ impl Source for OldBytes {
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(spare).min(self.piece.len());
         buffer.extend_from_slice(&self.piece.split_to(taken));
         self.left -= taken as u64;
+        if let Some(pace) = &mut self.pace {
+            pace.owe(taken);
+        }
         Ok(taken)
     }
 }

@@ -50,6 +50,54 @@ fn uploads_and_downloads_have_their_rates() {
 }
 
 #[test]
+fn what_is_read_for_a_checksum_counts_as_a_download() {
+    let gateway = limited("", "download_rate = \"400kB\"").start();
+    gateway.put("file", &bytes(500_000, 1));
+    let mut raw = gateway.login();
+    let mut counted = 0.0;
+    for (command, code) in [("HASH file", 213), ("XMD5 file", 250), ("XCRC \"file\" 0 450000", 250)] {
+        let begun = Instant::now();
+        raw.expect(command, code);
+        counted += 1.0;
+        // Without the burst 450 kB take a second and an eighth, less what was left of the burst.
+        assert!(begun.elapsed() > Duration::from_millis(800), "{command}: {:?}", begun.elapsed());
+        assert!((slowed_down(&gateway, "download_rate", "user") - counted).abs() < 0.1, "{command}");
+    }
+    gateway.put("large", &bytes(40_000_000, 1));
+    let begun = Instant::now();
+    raw.send("XMD5 large");
+    raw.silent_for(Duration::from_millis(300));
+    raw.expect("ABOR", 451);
+    raw.reply_is(226);
+    assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_an_append_reads_of_the_old_file_counts_as_a_download() {
+    let gateway = limited("", "download_rate = \"400kB\"\nupload_rate = \"10GiB\"").start();
+    let content = bytes(600_000, 1);
+    gateway.put("file", &content);
+    let mut raw = gateway.login();
+    let begun = Instant::now();
+    assert_eq!(raw.upload("APPE file", b"more").code, 226);
+    // (600 kB - 100 kB) / 400 kB/s, but for the last portion, which nothing waits behind.
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert_same(&gateway.file("file"), &[&content[..], b"more"].concat());
+    raw.expect("REST 500000", 350);
+    let begun = Instant::now();
+    raw.stor("file", b"rest");
+    assert!(begun.elapsed() > Duration::from_millis(800), "{:?}", begun.elapsed());
+    assert_same(&gateway.file("file"), &[&content[..500_000], b"rest"].concat());
+    assert!((slowed_down(&gateway, "download_rate", "user") - 2.0).abs() < 0.1);
+    assert!(slowed_down(&gateway, "upload_rate", "user") < 0.5);
+    // It holds back nobody else, and no upload of a whole file.
+    let begun = Instant::now();
+    raw.stor("whole", &bytes(4_000_000, 1));
+    stor(&gateway, "other", "a", &bytes(4_000_000, 1));
+    assert!(begun.elapsed() < QUICK, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn sessions_share_the_rate_of_their_user_and_users_that_of_all() {
     for (sections, limits, users, scope) in [
         ("", "upload_rate = \"500kB\"", ["demo", "demo"], "user"),
