@@ -101,14 +101,12 @@ impl StorageBackend<SessionUser> for Backend {
 
     async fn del<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        let (owned, path) = (files.clone(), pending.path.clone());
-        self.change(EventType::Delete, &pending, files, async move { owned.delete(&path).await }).await
+        self.change(EventType::Delete, &pending, files, async { files.delete(&pending.path) }).await
     }
 
     async fn mkd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        let (owned, path) = (files.clone(), pending.path.clone());
-        self.change(EventType::Mkdir, &pending, files, async move { owned.make_directory(&path).await }).await
+        self.change(EventType::Mkdir, &pending, files, async { files.make_directory(&pending.path) }).await
     }
 
     async fn rename<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, from: P, to: P) -> Result<()> {
@@ -119,15 +117,12 @@ impl StorageBackend<SessionUser> for Backend {
         })?;
         // `take_if` has seen it.
         let from = pending.from.as_ref().ok_or(ErrorKind::LocalError)?;
-        let (owned, from, to) = (files.clone(), from.clone(), pending.path.clone());
-        self.change(EventType::Rename, &pending, files, async move { owned.rename(&from, &to).await }).await
+        self.change(EventType::Rename, &pending, files, files.rename(from, &pending.path)).await
     }
 
     async fn rmd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {
         let (pending, files) = self.take(path.as_ref())?;
-        let (owned, path) = (files.clone(), pending.path.clone());
-        self.change(EventType::Rmdir, &pending, files, async move { owned.remove_directory(&path).await })
-            .await
+        self.change(EventType::Rmdir, &pending, files, async { files.remove_directory(&pending.path) }).await
     }
 
     async fn cwd<P: AsRef<Path> + Send + Debug>(&self, _user: &SessionUser, path: P) -> Result<()> {

@@ -101,19 +101,21 @@ impl Backend {
         telling::announce(&self.front.events, &self.session, kind, (path, from), files)
     }
 
-    /// Like `run`, for what changes files. When it is told to give up, only the wait ends: the store may have done it already,
-    /// and it must not stay untold.
+    /// Like `run`, for what changes files, once `planning` has found that it is allowed. When it is told to give up, only the
+    /// wait ends: the store may have done it already, and it must not stay untold.
     pub(super) async fn change<F>(
         &self,
         kind: EventType,
         pending: &Pending,
         files: &Files,
-        work: F,
+        planning: impl Future<Output = files::Result<F>>,
     ) -> Result<()>
     where
         F: Future<Output = files::Result<()>> + Send + 'static,
     {
         self.run(pending.operation, async {
+            // First what does not depend on load: to try again later would not help whoever may not do it at all.
+            let work = pending.abort.unless_requested(planning).await?;
             let telling = self.announce(kind, &pending.path, pending.from.as_ref(), files)?;
             let (verb, path, from) = (pending.operation.verb(), pending.path.clone(), pending.from.clone());
             let change = fenced(async move {

@@ -122,8 +122,9 @@ impl Backend {
             let content = transfer.opener.content();
             // What is sent with other line ends may be larger than the file.
             let announced = transfer.announced.filter(|_| content == Content::AsSent);
-            let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
+            // First what does not depend on load: to try again later would not help whoever may not do it at all.
             let plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
+            let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
             allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
             // What an append leaves of the old file is read as for a download, to be written again.
             let plan = plan.reading_at(admission.download_pace());
@@ -161,8 +162,8 @@ impl Backend {
     async fn download(&self, pending: &Pending, files: &Files, transfer: Transfer) -> Result<Reply> {
         let admission = self.admission()?;
         self.move_file(pending, files, Direction::Download, async |abort: &Abort| {
-            let telling = self.announce(EventType::Download, &pending.path, None, files)?;
             let plan = abort.unless_requested(files.plan_download(&pending.path, transfer.offset)).await?;
+            let telling = self.announce(EventType::Download, &pending.path, None, files)?;
             if transfer.opener.content() == Content::AsSent {
                 pending.expect(plan.size());
             }

@@ -152,35 +152,36 @@ impl Files {
         }
     }
 
-    /// Makes a directory.
-    pub async fn make_directory(&self, path: &VirtualPath) -> Result<()> {
+    /// Makes a directory. Here and in what follows, whatever refuses it without the store's doing does so before there is
+    /// anything to wait for, and nothing is done before that.
+    pub fn make_directory(&self, path: &VirtualPath) -> Result<impl Change + use<>> {
         self.allow(path, Permission::Mkdir)?;
         self.writable(path)?;
         self.allow_name(path, New::Directory)?;
-        let (store, key) = self.stored(path)?;
-        Ok(store.make_directory(&key).await?)
+        let (store, key) = self.owned(path)?;
+        Ok(async move { Ok(store.make_directory(&key).await?) })
     }
 
     /// Removes an empty directory.
-    pub async fn remove_directory(&self, path: &VirtualPath) -> Result<()> {
+    pub fn remove_directory(&self, path: &VirtualPath) -> Result<impl Change + use<>> {
         self.allow(path, Permission::Rmdir)?;
         self.shown(path)?;
         self.writable(path)?;
-        let (store, key) = self.stored(path)?;
-        Ok(store.remove_directory(&key).await?)
+        let (store, key) = self.owned(path)?;
+        Ok(async move { Ok(store.remove_directory(&key).await?) })
     }
 
     /// Deletes a file.
-    pub async fn delete(&self, path: &VirtualPath) -> Result<()> {
+    pub fn delete(&self, path: &VirtualPath) -> Result<impl Change + use<>> {
         self.allow(path, Permission::Delete)?;
         self.visible(path)?;
         self.writable(path)?;
-        let (store, key) = self.stored(path)?;
-        Ok(store.delete(&key).await?)
+        let (store, key) = self.owned(path)?;
+        Ok(async move { Ok(store.delete(&key).await?) })
     }
 
-    /// Gives a file or directory another name.
-    pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<()> {
+    /// Gives a file or directory another name. What may have it can depend on which of both it is.
+    pub async fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<impl Change + use<>> {
         for path in [from, to] {
             self.allow(path, Permission::Rename)?;
         }
@@ -188,8 +189,8 @@ impl Files {
         for path in [from, to] {
             self.writable(path)?;
         }
-        let ((store, from_key), (to_store, to_key)) = (self.stored(from)?, self.stored(to)?);
-        if !Arc::ptr_eq(store, to_store) {
+        let ((store, from_key), (to_store, to_key)) = (self.owned(from)?, self.owned(to)?);
+        if !Arc::ptr_eq(&store, &to_store) {
             return Err(Error::AcrossMounts);
         }
         // Semantics decision: what is below a directory stays under the rules that it is under. To tell which of it may
@@ -212,7 +213,7 @@ impl Files {
             }
         }
         let existing = if self.may_overwrite(to) { Existing::Replace } else { Existing::Refuse };
-        Ok(store.rename(&from_key, &to_key, existing).await?)
+        Ok(async move { Ok(store.rename(&from_key, &to_key, existing).await?) })
     }
 
     /// Gives the file at `path` this time, if its store keeps times that are not its own. It belongs to uploading: clients set
@@ -375,7 +376,16 @@ impl Files {
         let (place, at) = self.tree.place(path).ok_or(storage::Error::NotFound)?;
         Ok((&place.store, place.key(&path.relative()[at..])?))
     }
+
+    fn owned(&self, path: &VirtualPath) -> Result<(Arc<Store>, StorePath)> {
+        self.stored(path).map(|(store, key)| (Arc::clone(store), key))
+    }
 }
+
+/// A change that is allowed and has not begun.
+pub trait Change: Future<Output = Result<()>> + Send + 'static {}
+
+impl<F: Future<Output = Result<()>> + Send + 'static> Change for F {}
 
 /// What may be told of `path` in a drop box: directories can be entered, so they are no secret. Files that are there and
 /// files that are not have one reply.

@@ -219,9 +219,9 @@ impl Gateway {
                 files.plan_download(&path(at), 0).await?.run(data, &Abort::new()).await?;
                 return Ok(std::mem::take(&mut seen.lock().expect("no holder panics").received));
             }
-            Step::Delete(at) => files.delete(&path(at)).await?,
+            Step::Delete(at) => files.delete(&path(at))?.await?,
             Step::Rename(from, to) | Step::RenameDirectory(from, to) => {
-                files.rename(&path(from), &path(to)).await?;
+                files.rename(&path(from), &path(to)).await?.await?;
             }
             Step::List(at) => {
                 let Listed::Directory(mut listing) = files.list(&path(at)).await? else {

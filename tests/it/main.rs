@@ -33,6 +33,7 @@ mod killed;
 mod ldap;
 mod left_over;
 mod limits;
+mod limits_order;
 mod limits_rates;
 mod listing;
 mod login;
