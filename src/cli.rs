@@ -1,6 +1,7 @@
 //! The command line: what was asked for, and the exit code that tells how it went.
 
 mod amend;
+mod output;
 mod users;
 
 use std::ffi::OsString;
@@ -23,10 +24,8 @@ use crate::hashes::PasswordHash;
 use crate::terminal::{Form, Gateway, Times};
 use crate::tls::SelfSigned;
 use crate::{app, logging};
+use output::{USAGE, complain, fail, print, printed, refuse};
 use users::{Users, Wanted};
-
-/// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
-const USAGE: u8 = 64;
 
 /// How long blocking work may hold up the end of the process after the service has stopped.
 const LAST_WORK: Duration = Duration::from_secs(1);
@@ -111,32 +110,27 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check(file),
         Command::HashPassword => hash_password(),
         Command::SelfSigned { hosts, days, folder } => match self_signed(&hosts, days, &folder) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(made) => print(made + "\n"),
             Err(error) => refuse(format!("{error:#}")),
         },
         Command::Users(command) => match users(command, file) {
-            Ok(said) => {
-                print!("{said}");
-                ExitCode::SUCCESS
-            }
+            Ok(said) => print(said),
             Err(error) => refuse(format!("{error:#}")),
         },
         Command::Status { url, token_file, json, watch } => {
             let form = if json { Form::Json } else { Form::Tables };
             let times = if watch { Times::Again } else { Times::Once };
-            match status(url, token_file, file, form, times) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => fail(&error),
-            }
+            printed(status(url, token_file, file, form, times))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "bucketport", &mut stdout());
-            ExitCode::SUCCESS
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "bucketport", &mut text);
+            print(text)
         }
-        Command::Man => match clap_mangen::Man::new(Arguments::command()).render(&mut stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error.into()),
-        },
+        Command::Man => {
+            let page = clap_mangen::Man::new(Arguments::command());
+            printed(page.render(&mut stdout().lock()).map_err(anyhow::Error::from))
+        }
     }
 }
 
@@ -169,12 +163,11 @@ fn status(
     let usual = Path::new("bucketport.toml");
     let file = file.or((url.is_none() && usual.exists()).then_some(usual));
     let loaded = file.map(|file| config::load(Some(file))).transpose()?;
-    Gateway::find(url, token_file, loaded.as_ref().map(|loaded| &loaded.config.http))?.show(form, times)
-}
-
-fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("{error:#}");
-    ExitCode::FAILURE
+    Gateway::find(url, token_file, loaded.as_ref().map(|loaded| &loaded.config.http))?.show(
+        form,
+        times,
+        &mut stdout().lock(),
+    )
 }
 
 fn serve(file: Option<&Path>) -> ExitCode {
@@ -185,13 +178,10 @@ fn serve(file: Option<&Path>) -> ExitCode {
     // Dropped at the end, when all spans have ended.
     let _traces = match logging::init(loaded.config.log, loaded.config.traces.as_ref()) {
         Ok(traces) => traces,
-        Err(error) => {
-            eprintln!("{error:#}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error),
     };
     if let Some(welcome) = welcome(&loaded) {
-        eprint!("{welcome}");
+        complain(welcome.trim_end());
     }
     for warning in warnings(&loaded) {
         tracing::warn!("{warning}");
@@ -219,20 +209,14 @@ fn check(file: Option<&Path>) -> ExitCode {
         Err(errors) => return refuse(errors),
     };
     for warning in warnings(&loaded) {
-        eprintln!("warning: {warning}");
+        complain(format!("warning: {warning}"));
     }
-    println!("configuration is valid");
-    ExitCode::SUCCESS
+    print("configuration is valid\n")
 }
 
 /// The configuration, after every check that needs no network.
 fn load(file: Option<&Path>) -> Result<Loaded, ConfigErrors> {
     config::load_checked(file, app::check)
-}
-
-fn refuse(problem: impl std::fmt::Display) -> ExitCode {
-    eprintln!("{problem}");
-    ExitCode::from(USAGE)
 }
 
 fn warnings(loaded: &Loaded) -> Vec<String> {
@@ -268,16 +252,13 @@ fn welcome(loaded: &Loaded) -> Option<String> {
 
 fn hash_password() -> ExitCode {
     match read_password() {
-        Ok(password) => {
-            println!("{}", PasswordHash::make(&password).expose_secret());
-            ExitCode::SUCCESS
-        }
+        Ok(password) => print(format!("{}\n", PasswordHash::make(&password).expose_secret())),
         Err(error) => refuse(format!("{error:#}")),
     }
 }
 
-/// Writes both files, or leaves none: a key without its certificate is of no use to anybody.
-fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<()> {
+/// Writes both files and returns their paths, a line each, or leaves none: a key without its certificate is of no use to anybody.
+fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<String> {
     let made = SelfSigned::new(hosts, days)?;
     let mut created = Vec::new();
     // The key is for its owner alone.
@@ -298,10 +279,8 @@ fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<()>
             return Err(error).with_context(|| format!("cannot write {}", path.display()));
         }
     }
-    for path in created {
-        println!("{}", path.display());
-    }
-    Ok(())
+    let paths: Vec<_> = created.iter().map(|path| path.display().to_string()).collect();
+    Ok(paths.join("\n"))
 }
 
 /// A password from a terminal, typed twice and not shown, or one line from a pipe.

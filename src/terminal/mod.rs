@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -61,8 +62,8 @@ impl Gateway {
         Ok(Self { url, token })
     }
 
-    /// Shows its status on standard output.
-    pub(crate) fn show(&self, form: Form, times: Times) -> anyhow::Result<()> {
+    /// Writes its status to `out`. That `out` takes no more is an [`std::io::Error`] in itself.
+    pub(crate) fn show(&self, form: Form, times: Times, out: &mut impl Write) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             loop {
@@ -75,11 +76,12 @@ impl Gateway {
                 };
                 match times {
                     Times::Once => {
-                        print!("{shown}");
-                        return Ok(());
+                        write!(out, "{shown}")?;
+                        return Ok(out.flush()?);
                     }
-                    Times::Again => println!("{CLEAR}{shown}"),
+                    Times::Again => writeln!(out, "{CLEAR}{shown}")?,
                 }
+                out.flush()?;
                 tokio::time::sleep(PERIOD).await;
             }
         })

@@ -58,6 +58,51 @@ fn a_gateway_that_does_not_answer_is_one_line_and_exit_code_1() {
 }
 
 #[test]
+fn who_reads_only_the_beginning_ends_it_quietly() {
+    let gateway = Setup::default().admin().start();
+    let url = format!("http://{}", gateway.http);
+    // As after `head`: nobody reads the pipe any more.
+    let cut = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = program();
+        command.args(arguments).current_dir(gateway.folder()).stdin(std::process::Stdio::null());
+        run(command.stdout(writer))
+    };
+    for arguments in [
+        &["status", "--url", &url][..],
+        &["status", "--url", &url, "--json"],
+        &["status", "--url", &url, "--watch"],
+        &["users", "list", "--config", "gateway.toml"],
+        &["check", "--config", "gateway.toml"],
+        &["completions", "bash"],
+        &["man"],
+        &["self-signed"],
+        &["--help"],
+    ] {
+        let (code, _, err) = cut(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}");
+        // The warning that `check` has is wanted.
+        assert!(err.lines().all(|line| line.starts_with("warning: ")), "{arguments:?}: {err}");
+    }
+    // Mistakes are told on standard error, where it makes no difference either.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let refused = program().args(["check", "--config", "/nowhere"]).stderr(writer).status();
+    assert_eq!(refused.expect("the program starts").code(), Some(64));
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    for arguments in [&["man"][..], &["completions", "bash"], &["users", "list"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (code, _, err) = run(program().args(arguments).current_dir(folder.path()).stdout(full));
+        assert_eq!((code, err.lines().count()), (Some(1), 1), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
 fn a_status_that_is_watched_comes_again() {
     let gateway = Gateway::start();
     let url = format!("http://{}", gateway.http);
