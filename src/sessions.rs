@@ -142,6 +142,7 @@ impl Deref for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.session.end();
         let mut live = self.place.0.lock();
         live.sessions.remove(&self.session.id);
         let address = self.session.peer.ip();

@@ -111,8 +111,8 @@ impl SessionAuthenticator {
         let is_anonymous = user.source == UserSource::Anonymous;
         self.front.metrics.login(if is_anonymous { LoginResult::Anonymous } else { LoginResult::Ok });
         let counted = self.front.metrics.logged_in(&user.name);
-        telling::login(&self.front, &self.session, &user.name, None);
-        self.session.log_in(Arc::clone(user), counted, admission);
+        let login = telling::login(&self.front, &self.session, &user.name);
+        self.session.log_in(Arc::clone(user), counted, admission, login);
         // Whoever replaces the users looks for their sessions afterwards, and may have missed this one.
         self.session.outdate_if(|user| self.front.auth.is_outdated(user));
         *self.welcomed.lock().unwrap_or_else(PoisonError::into_inner) = Some(welcomed);
@@ -122,7 +122,7 @@ impl SessionAuthenticator {
     fn turn_away(&self, name: &str, refused: Refused) {
         let Refused { result, reason, reply } = refused;
         self.front.metrics.login(result);
-        telling::login(&self.front, &self.session, name, Some(result.label()));
+        telling::login_failed(&self.front, &self.session, name, result.label());
         let _in_session = self.session.span.enter();
         let certificate = self.session.certificate().map(tracing::field::debug);
         tracing::info!(name, result = %reason, certificate, "login failed");

@@ -196,6 +196,7 @@ impl Backend {
     {
         let (store, user, metrics) = (files.store(&pending.path), files.user(), &self.front.metrics);
         let _active = metrics.transfer_active(direction);
+        let traffic = self.session.traffic();
         let begun = Instant::now();
         self.run(pending.operation, async {
             // A panic is accounted for like any other failure.
@@ -206,6 +207,9 @@ impl Backend {
             span.record("result", result.label());
             span.record("bytes", pending.moved.load(Ordering::Relaxed));
             metrics.transfer_ended(direction, user, result, took);
+            if let Some(traffic) = &traffic {
+                traffic.add(direction, pending.moved.load(Ordering::Relaxed));
+            }
             self.front.recent.transfer_ended(EndedTransfer {
                 ended: Utc::now(),
                 session: self.session.id,

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 pub(crate) use front::Front;
-pub(crate) use telling::TellsEnd;
 
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Session};

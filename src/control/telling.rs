@@ -8,7 +8,7 @@ use crate::config::EventType;
 use crate::events::{Announced, Details, Event, Events};
 use crate::files::{Files, Place, Result};
 use crate::path::VirtualPath;
-use crate::session::Session;
+use crate::session::{Login, Session, Traffic};
 
 /// Something that a session is about to do with a file or directory.
 pub(super) struct Telling {
@@ -65,36 +65,48 @@ pub(super) fn announce(
     Ok(Telling { announced, event, begun: Instant::now() })
 }
 
-/// Somebody has logged in to `session`, or has not, for this reason.
-pub(super) fn login(front: &Front, session: &Session, name: &str, reason: Option<&'static str>) {
-    let kind = if reason.is_none() { EventType::Login } else { EventType::LoginFailed };
-    let details = Details { reason, ..Details::default() };
-    front.events.tell(&event(kind, session, Some(name.to_owned()), details));
+/// Somebody has not logged in to `session`, for this reason.
+pub(super) fn login_failed(front: &Front, session: &Session, name: &str, reason: &'static str) {
+    let details = Details { reason: Some(reason), ..Details::default() };
+    front.events.tell(&event(EventType::LoginFailed, session, Some(name.to_owned()), details));
 }
 
-/// A session that tells when it ends, if it is a user's then.
+/// Somebody has logged in to `session`. What is returned tells of the end when that is there.
+// Semantics decision: of a session in which nobody is logged in there is nothing to tell. Balancers open one every few seconds
+// to see whether the gateway is there.
+pub(super) fn login(front: &Front, session: &Session, name: &str) -> Login {
+    let events = front.events.clone();
+    let told = |kind| event(kind, session, Some(name.to_owned()), Details::default());
+    events.tell(&told(EventType::Login));
+    let traffic = Arc::<Traffic>::default();
+    let tells_end = TellsEnd {
+        events,
+        ended: told(EventType::SessionClosed),
+        begun: Instant::now(),
+        traffic: Arc::clone(&traffic),
+    };
+    Login::new(traffic, Box::new(tells_end))
+}
+
+/// Tells of the end of a login that was told: it is owned by the session, which drops it then.
 #[derive(Debug)]
-pub(crate) struct TellsEnd {
-    front: Front,
-    session: Arc<Session>,
-}
-
-impl TellsEnd {
-    pub(crate) fn new(front: &Front, session: &Arc<Session>) -> Self {
-        Self { front: front.clone(), session: Arc::clone(session) }
-    }
+struct TellsEnd {
+    events: Events,
+    ended: Event,
+    begun: Instant,
+    traffic: Arc<Traffic>,
 }
 
 impl Drop for TellsEnd {
     fn drop(&mut self) {
-        // Semantics decision: of a session in which nobody is logged in there is nothing to tell. Balancers open one every few
-        // seconds to see whether the gateway is there.
-        if let Some(user) = self.session.user() {
-            let duration_seconds = Some(self.session.began.elapsed().as_secs_f64());
-            let details = Details { duration_seconds, ..Details::default() };
-            let ended = event(EventType::SessionClosed, &self.session, Some(user.name.clone()), details);
-            self.front.events.tell(&ended);
-        }
+        let (uploaded, downloaded) = self.traffic.sums();
+        self.ended.details = Details {
+            uploaded: Some(uploaded),
+            downloaded: Some(downloaded),
+            duration_seconds: Some(self.begun.elapsed().as_secs_f64()),
+            ..Details::default()
+        };
+        self.events.tell(&self.ended);
     }
 }
 

@@ -13,7 +13,6 @@ use super::entrance::Entrance;
 use super::proxy::Proxies;
 use super::shared::Edge;
 use super::{client, socket};
-use crate::control::TellsEnd;
 use crate::metrics::{Rejection, SessionTls};
 use crate::net::{ACCEPT_PAUSE, Ends, canonical, rehome};
 use crate::seldom::Seldom;
@@ -105,7 +104,6 @@ fn begin(edge: &Arc<Edge>, stream: TcpStream, ends: Ends, entrance: Entrance, pl
     let serving = Arc::clone(edge);
     let session = async move {
         let _held = entry;
-        let _tells_end = TellsEnd::new(&serving.front, &session);
         match rehome(stream).and_then(socket::prepare) {
             Ok(socket) => client::serve(serving, socket, entrance, session, worker, counted).await,
             Err(error) => tracing::debug!(%error, "control connection lost at once"),

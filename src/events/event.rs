@@ -51,6 +51,12 @@ pub(crate) struct Details {
     /// Bytes that went over the data connection and belong to the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transferred: Option<u64>,
+    /// Bytes of files that a login has sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploaded: Option<u64>,
+    /// Bytes of files that a login has got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downloaded: Option<u64>,
     /// The store's tag of this content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,

@@ -1,6 +1,7 @@
 //! What the layers share about one session. It does no I/O: the edge puts in the command that it passes on, control
 //! takes it out when libunftp calls, and the reply that the client deserves travels back the same way.
 
+mod login;
 mod operation;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::reply::Reply;
 use crate::tls::ClientCertificate;
 use crate::user::User;
 
+pub(crate) use login::{Login, Traffic};
 pub(crate) use operation::Operation;
 
 /// One client's control connection, from accept to close.
@@ -63,6 +65,7 @@ struct State {
     counted: Option<Counted>,
     /// The session's place under the limits.
     admission: Option<Arc<Admission>>,
+    login: Option<Login>,
     facts: Facts,
     names: NameEncoding,
     pending: Option<Pending>,
@@ -119,12 +122,28 @@ impl Session {
     }
 
     /// Makes the session `user`'s, who is `counted` until it ends and has this place under the limits.
-    pub(crate) fn log_in(&self, user: Arc<User>, counted: Counted, admission: Arc<Admission>) {
+    pub(crate) fn log_in(&self, user: Arc<User>, counted: Counted, admission: Arc<Admission>, login: Login) {
         self.span.record("user", user.name.as_str());
         let mut state = self.state();
         state.user = Some(user);
         state.counted = Some(counted);
         state.admission = Some(admission);
+        let before = state.login.replace(login);
+        // What hears of an end runs without the lock.
+        drop(state);
+        drop(before);
+    }
+
+    /// Where what is moved is added up, while somebody is logged in.
+    pub(crate) fn traffic(&self) -> Option<Arc<Traffic>> {
+        self.state().login.as_ref().map(Login::traffic)
+    }
+
+    /// The session has ended, and so has its login. One that comes about only now, from a password that was still being
+    /// verified, ends with the last who knows of the session.
+    pub(crate) fn end(&self) {
+        let ended = self.state().login.take();
+        drop(ended);
     }
 
     /// The client goes: others of the user may have its place. Otherwise who logs in again at once could find it still taken.
@@ -148,7 +167,9 @@ impl Session {
 
     /// Back to the state before login (REIN, RFC 959 section 4.1.1).
     pub(crate) fn log_out(&self) {
-        *self.state() = State::default();
+        let before = std::mem::take(&mut *self.state());
+        // What hears of the login's end runs without the lock.
+        drop(before);
     }
 
     /// The facts that MLST and MLSD show.

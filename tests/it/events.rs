@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Delivery, Gateway, Manner, Receiver, S3Server, Setup, bytes, eventually};
+use crate::support::{
+    Delivery, Gateway, Manner, Raw, Receiver, S3Server, Setup, bearer, bytes, eventually, request,
+};
 
 const USERS: &str = "[[users]]\nname = \"demo\"\npassword = \"secret\"\nhome = \"home\"\n\
                      [[users]]\nname = \"other\"\npassword = \"secret\"\nhome = \"other\"\n";
@@ -108,7 +111,7 @@ fn each_type_is_told_once_with_its_fields() {
     expect(only(&deliveries, "rmdir"), &at("/made", "home/made"));
     expect(only(&deliveries, "login_failed"), &[("reason", text("bad_credentials"))]);
     assert_eq!(only(&deliveries, "login_failed").subject(), "");
-    only(&deliveries, "session_closed");
+    expect(only(&deliveries, "session_closed"), &[("uploaded", 7.into()), ("downloaded", 7.into())]);
     deliveries.sort_by(|a, b| a.id().cmp(b.id()));
     deliveries.dedup_by(|a, b| a.id() == b.id());
     assert_eq!(deliveries.len(), 9, "every event has an id of its own");
@@ -116,6 +119,97 @@ fn each_type_is_told_once_with_its_fields() {
         gateway.metric("bucketport_events_total{result=\"delivered\",sink=\"hook\"}") > 8.5
     });
     assert!(gateway.metric("bucketport_events_queued{sink=\"hook\"}") < 0.5);
+}
+
+/// The logins of a session and their ends, in order: who, and of an end what was uploaded and downloaded.
+fn logins(events: &[Value], session: u64) -> Vec<String> {
+    let of_session = events.iter().filter(|event| event["data"]["session"] == session);
+    let told = of_session.map(|event| {
+        let data = &event["data"];
+        let user = data["user"].as_str().expect("text");
+        match event["type"].as_str() {
+            Some("org.bucketport.login") => format!("+{user}"),
+            _ => format!("-{user} {} {}", data["uploaded"], data["downloaded"]),
+        }
+    });
+    told.collect()
+}
+
+#[test]
+fn each_login_has_one_end_whichever_way_it_ends() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let audit = folder.path().join("audit.jsonl");
+    // A file has what comes last as well.
+    let users = format!(
+        "{USERS}[[events]]\nname = \"audit\"\ntype = \"file\"\npath = \"{}\"\ntypes = [\"login\", \"session_closed\"]\n",
+        audit.display()
+    );
+    let gateway = Setup::default().users(&users).admin().ftp("drain_timeout = \"1s\"").start();
+    let log_in = |raw: &mut Raw, user: &str| {
+        raw.expect(&format!("USER {user}"), 331);
+        raw.expect("PASS secret", 230);
+    };
+    // One session: REIN, another user, the same user again, a login that fails, QUIT.
+    let mut raw = gateway.login();
+    raw.stor("a", b"12345");
+    raw.retr("a");
+    assert_eq!(raw.upload("APPE a", b"67").code, 226);
+    raw.expect("REIN", 220);
+    log_in(&mut raw, "other");
+    raw.expect("TYPE I", 200);
+    raw.stor("b", b"123");
+    log_in(&mut raw, "demo");
+    log_in(&mut raw, "demo");
+    raw.expect("USER demo", 331);
+    raw.expect("PASS wrong", 530);
+    log_in(&mut raw, "other");
+    raw.expect("QUIT", 221);
+    // Lost, and lost after a REIN, which was the end already.
+    drop(gateway.login());
+    let mut raw = gateway.login();
+    raw.expect("REIN", 220);
+    drop(raw);
+    // Ended by the operator.
+    let mut raw = gateway.login();
+    assert_eq!(request(gateway.http, "DELETE /sessions/4", &[&bearer()], "").status, 204);
+    raw.reply_is(421);
+    // Nobody's.
+    gateway.connect().expect("QUIT", 221);
+    // Drained: idle, and in a transfer that does not end.
+    let _idle = gateway.login();
+    let mut busy = gateway.login();
+    let _data = busy.begin("STOR c");
+    gateway.signal(Signal::SIGTERM);
+    assert!(gateway.ended(Duration::from_secs(30)).success());
+
+    let text = std::fs::read_to_string(&audit).expect("a file");
+    let events: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("an event a line")).collect();
+    let first =
+        ["+demo", "-demo 7 5", "+other", "-other 3 0", "+demo", "-demo 0 0", "+demo", "-demo 0 0", "+other"];
+    assert_eq!(logins(&events, 1), [&first[..], &["-other 0 0"]].concat());
+    for session in [2, 3, 4, 6, 7] {
+        assert_eq!(logins(&events, session), ["+demo", "-demo 0 0"], "{session}");
+    }
+    assert_eq!(events.len(), 20, "{text}");
+}
+
+#[test]
+fn the_end_of_a_login_tells_how_long_that_was() {
+    let receiver = Receiver::start();
+    let gateway = told(&receiver, "types = [\"login\", \"session_closed\"]").start();
+    let raw = gateway.connect();
+    // Longer than a busy machine takes between the two clocks that are compared.
+    std::thread::sleep(Duration::from_secs(3));
+    raw.logged_in("demo", "secret").expect("QUIT", 221);
+    let deliveries = receiver.wait_for(2);
+    let time = |kind| {
+        let text = only(&deliveries, kind).event["time"].as_str().expect("text");
+        text.parse::<chrono::DateTime<chrono::Utc>>().expect("a time")
+    };
+    let between = (time("session_closed") - time("login")).as_seconds_f64();
+    let told = only(&deliveries, "session_closed").event["data"]["duration_seconds"].as_f64();
+    assert!((told.expect("a number") - between).abs() < 2.0, "{told:?}, not {between}");
 }
 
 #[test]
