@@ -65,8 +65,8 @@ pub(crate) struct Depth {
     pub waiting: u64,
     /// When the oldest of them was made, as far as that is known.
     pub oldest: Option<DateTime<Utc>>,
-    /// Whether they are there after a restart.
-    pub lasts: bool,
+    /// How many of them are in memory alone, so that a kill loses them.
+    pub at_stake: u64,
 }
 
 impl Events {
@@ -162,7 +162,7 @@ impl Events {
     pub(crate) fn depths(&self) -> Vec<Depth> {
         let depth = |sink: &Sink| {
             let (waiting, oldest) = sink.depth();
-            Depth { sink: sink.name.clone(), waiting, oldest, lasts: sink.lasts() }
+            Depth { sink: sink.name.clone(), waiting, oldest, at_stake: sink.at_stake() }
         };
         self.0.sinks.iter().map(depth).collect()
     }
@@ -237,5 +237,39 @@ impl Announced {
             }
         }
         waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::events::Details;
+
+    #[tokio::test]
+    async fn what_the_folder_does_not_keep_is_at_stake() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // Nobody listens there.
+        let text = format!(
+            "[stores.only]\nurl = \"memory:///\"\n[events_queue]\nfolder = \"{}\"\n[[events]]\nname = \"hook\"\n\
+             type = \"webhook\"\nurl = \"http://127.0.0.1:9\"\n",
+            folder.path().display()
+        );
+        let config = Config::parse(&text, &Environment::new()).expect("a valid configuration");
+        let metrics = Arc::new(Metrics::new([], []));
+        let events =
+            Events::start(&config.events, &metrics, &Shutdown::new(Handle::current())).expect("a queue");
+        let client = "192.0.2.1".parse().expect("an address");
+        let event =
+            Event { kind: EventType::Login, user: None, client, session: 1, details: Details::default() };
+        let tell = async || events.announce(EventType::Login, None, &[]).expect("room").tell(&event).await;
+        let depth = || (events.depths()[0].waiting, events.depths()[0].at_stake);
+        tell().await.expect("nothing is required");
+        assert_eq!(depth(), (1, 0));
+        events.0.disk.as_ref().expect("there is a folder").close().await;
+        tell().await.expect("nothing is required");
+        assert_eq!(depth(), (2, 1));
     }
 }

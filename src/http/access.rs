@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::token::{Shown, is_same_origin};
 
 /// What whoever sent these headers may see. A wrong token is an error rather than a look at less.
-pub(super) async fn sight(shared: &Shared, headers: &HeaderMap, peer: Peer) -> Result<Sight, Response> {
+pub(super) async fn sight(shared: &Shared, headers: &HeaderMap, peer: &Peer) -> Result<Sight, Response> {
     let Some(token) = &shared.token else { return Ok(Sight::Numbers) };
     match token.shown(headers).await {
         Shown::Nothing => Ok(Sight::Numbers),
@@ -19,8 +19,17 @@ pub(super) async fn sight(shared: &Shared, headers: &HeaderMap, peer: Peer) -> R
     }
 }
 
+/// Whether whoever sent these headers, and could see this then, still may.
+pub(super) async fn still_has(shared: &Shared, headers: &HeaderMap, sight: Sight) -> bool {
+    match (sight, &shared.token) {
+        (Sight::Numbers, _) => true,
+        (Sight::Details, None) => false,
+        (Sight::Details, Some(token)) => token.holds(headers).await,
+    }
+}
+
 /// Succeeds if whoever sent these headers may change something.
-pub(super) async fn change(shared: &Shared, headers: &HeaderMap, peer: Peer) -> Result<(), Response> {
+pub(super) async fn change(shared: &Shared, headers: &HeaderMap, peer: &Peer) -> Result<(), Response> {
     let Some(token) = &shared.token else {
         return Err(message(StatusCode::NOT_FOUND, "http.admin_token_file is not set"));
     };
@@ -33,8 +42,8 @@ pub(super) async fn change(shared: &Shared, headers: &HeaderMap, peer: Peer) -> 
     }
 }
 
-fn wrong(peer: Peer) -> Response {
-    tracing::warn!(peer = %peer.0, "wrong admin token");
+fn wrong(peer: &Peer) -> Response {
+    tracing::warn!(peer = %peer.address(), "wrong admin token");
     unauthorized("that is not the admin token")
 }
 

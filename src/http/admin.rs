@@ -24,11 +24,11 @@ pub(super) async fn end_session(
     Path(id): Path<u64>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    access::change(&shared, &headers, peer).await?;
+    access::change(&shared, &headers, &peer).await?;
     if !shared.observer.sessions.dismiss(id) {
         return Err(message(StatusCode::NOT_FOUND, "there is no such session"));
     }
-    tracing::info!(peer = %peer.0, id, "session closed over http");
+    tracing::info!(peer = %peer.address(), id, "session closed over http");
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -38,12 +38,12 @@ pub(super) async fn reload(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    access::change(&shared, &headers, peer).await?;
+    access::change(&shared, &headers, &peer).await?;
     let busy = || message(StatusCode::SERVICE_UNAVAILABLE, "not now: the gateway reloads or stops");
     if shared.observer.shutdown.is_draining() {
         return Err(busy());
     }
-    tracing::info!(peer = %peer.0, "reload asked for over http");
+    tracing::info!(peer = %peer.address(), "reload asked for over http");
     let (tell, told) = oneshot::channel();
     shared.orders.try_send(Order::Reload(tell)).map_err(|_| busy())?;
     match timeout(RELOAD, told).await {
@@ -63,9 +63,9 @@ pub(super) async fn drain(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    access::change(&shared, &headers, peer).await?;
+    access::change(&shared, &headers, &peer).await?;
     if !shared.observer.shutdown.is_draining() {
-        tracing::info!(peer = %peer.0, "drain asked for over http");
+        tracing::info!(peer = %peer.address(), "drain asked for over http");
         let busy = |_| message(StatusCode::SERVICE_UNAVAILABLE, "not now: the gateway reloads or stops");
         shared.orders.try_send(Order::Drain).map_err(busy)?;
     }

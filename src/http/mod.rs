@@ -6,10 +6,12 @@ mod health;
 mod observer;
 mod order;
 mod page;
+mod places;
 mod report;
 mod server;
 mod shared;
 mod status;
+mod streams;
 mod token;
 
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 pub(crate) use health::Health;
 pub(crate) use observer::Observer;
@@ -30,6 +32,7 @@ pub(crate) use page::{bytes, rough, seconds};
 pub(crate) use report::{Cluster, Readiness, Report};
 
 use shared::Shared;
+use streams::Streams;
 use token::AdminToken;
 
 /// The server, and the orders that come in over it. It serves until the second stage of stopping, so that a draining process
@@ -41,12 +44,10 @@ pub(crate) fn serve(
 ) -> (impl Future<Output = ()> + Send, mpsc::Receiver<Order>) {
     let (orders, ordered) = mpsc::channel(order::MOST_ORDERS);
     let shutdown = observer.shutdown.clone();
-    let shared = Shared {
-        observer: Arc::new(observer),
-        token: token_file.map(|file| Arc::new(AdminToken::new(file))),
-        orders,
-        streams: Arc::new(Semaphore::new(status::MOST_STREAMS)),
-    };
+    let token = token_file.map(|file| Arc::new(AdminToken::new(file)));
+    // Where there is a token, those without it cannot keep its holders from looking on.
+    let streams = Streams::keeping(if token.is_some() { streams::MOST / 2 } else { 0 });
+    let shared = Shared { observer: Arc::new(observer), token, orders, streams };
     let router = Router::new()
         .route("/metrics", get(render_metrics))
         .route("/livez", get(livez))

@@ -194,8 +194,8 @@ impl Observer {
 }
 
 fn event_queue(depth: Depth) -> EventQueue {
-    let Depth { sink, waiting, oldest, lasts } = depth;
-    EventQueue { sink, waiting, oldest, lasts }
+    let Depth { sink, waiting, oldest, at_stake } = depth;
+    EventQueue { sink, waiting, oldest, at_stake }
 }
 
 fn session(view: View) -> Session {

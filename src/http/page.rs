@@ -282,13 +282,13 @@ fn store(store: &Store) -> Row {
 }
 
 fn event_queue(queue: &EventQueue) -> Row {
-    let class = if queue.waiting == 0 { "number" } else { "number warn" };
+    let class = |count| if count == 0 { "number" } else { "number warn" };
     let oldest = html! { @if let Some(oldest) = queue.oldest { (time(oldest)) } };
     let cells = vec![
         name("Sink", Some(&queue.sink)),
-        cell("Waiting", class, queue.waiting),
+        cell("Waiting", class(queue.waiting), queue.waiting),
         cell("Oldest (UTC)", "", oldest),
-        cell("After a restart", "", if queue.lasts { "delivered" } else { "lost" }),
+        cell("In memory alone", class(queue.at_stake), queue.at_stake),
     ];
     Row { id: None, cells }
 }

@@ -86,8 +86,8 @@ pub(crate) struct EventQueue {
     pub waiting: u64,
     /// When the oldest of them was made, as far as that is known.
     pub oldest: Option<DateTime<Utc>>,
-    /// Whether they are there after a restart.
-    pub lasts: bool,
+    /// How many of them are in memory alone, so that a kill loses them.
+    pub at_stake: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 use super::observer::Observer;
 use super::order::Order;
+use super::streams::Streams;
 use super::token::AdminToken;
 
 #[derive(Clone, Debug)]
@@ -15,5 +16,5 @@ pub(super) struct Shared {
     pub(super) token: Option<Arc<AdminToken>>,
     pub(super) orders: mpsc::Sender<Order>,
     /// Places for pages that are kept up to date.
-    pub(super) streams: Arc<Semaphore>,
+    pub(super) streams: Streams,
 }

@@ -1,7 +1,6 @@
 //! `/status`, `/status.json` and `/status/events`: the gateway for those who look on, and signing in to see more.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -21,9 +20,7 @@ use super::server::{LONGEST, Peer};
 use super::shared::Shared;
 use super::token::AdminToken;
 
-/// How many pages may be kept up to date at once.
-pub(super) const MOST_STREAMS: usize = 32;
-/// How often.
+/// How often a page is kept up to date.
 const PERIOD: Duration = Duration::from_secs(1);
 /// A stream ends before its connection does, in order; browsers make another.
 const LONGEST_STREAM: Duration = LONGEST.saturating_sub(Duration::from_secs(20));
@@ -40,7 +37,7 @@ pub(super) async fn page(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Response> {
-    let sight = access::sight(&shared, &headers, peer).await?;
+    let sight = access::sight(&shared, &headers, &peer).await?;
     let account = match (&shared.token, sight) {
         (None, _) => Account::Unavailable,
         (Some(_), Sight::Details) => Account::SignedIn,
@@ -71,18 +68,18 @@ pub(super) async fn json(
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let sight = access::sight(&shared, &headers, peer).await?;
+    let sight = access::sight(&shared, &headers, &peer).await?;
     Ok(access::json(StatusCode::OK, &shared.observer.look().shown(sight).report))
 }
 
-/// The page's content each second, as JSON's text.
+/// The page's content each second, as JSON's text. It ends when what was shown for it is no token any more.
 pub(super) async fn events(
     State(shared): State<Shared>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let sight = access::sight(&shared, &headers, peer).await?;
-    let Ok(place) = Arc::clone(&shared.streams).try_acquire_owned() else {
+    let sight = access::sight(&shared, &headers, &peer).await?;
+    let Some(place) = shared.streams.take(sight) else {
         let wait = [(header::RETRY_AFTER, "10")];
         return Ok((StatusCode::SERVICE_UNAVAILABLE, wait, "too many look on\n").into_response());
     };
@@ -95,11 +92,18 @@ pub(super) async fn events(
     };
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let looks = stream::unfold((ticks, shared, place), move |(mut ticks, shared, place)| async move {
-        ticks.tick().await;
-        let event = Event::default().data(&shared.observer.look().shown(sight).event);
-        Some((Ok::<_, Infallible>(event), (ticks, shared, place)))
-    });
+    let held = (place, peer.keep());
+    let looks = stream::unfold(
+        (ticks, shared, headers, held),
+        move |(mut ticks, shared, headers, held)| async move {
+            ticks.tick().await;
+            if !access::still_has(&shared, &headers, sight).await {
+                return None;
+            }
+            let event = Event::default().data(&shared.observer.look().shown(sight).event);
+            Some((Ok::<_, Infallible>(event), (ticks, shared, headers, held)))
+        },
+    );
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     Ok((headers, Sse::new(looks.take_until(Box::pin(end)))).into_response())
 }
@@ -115,11 +119,11 @@ pub(super) async fn sign_in(
     let form = form.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token").map(|(_, value)| value);
     if !token.is(given.as_deref().unwrap_or_default().trim()).await {
-        tracing::warn!(peer = %peer.0, "wrong admin token");
+        tracing::warn!(peer = %peer.address(), "wrong admin token");
         return Ok(to_page(&format!("?{REFUSED}"), None));
     }
     let cookie = token.sign_in().await.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-    tracing::info!(peer = %peer.0, "signed in to the status page");
+    tracing::info!(peer = %peer.address(), "signed in to the status page");
     Ok(to_page("", Some(cookie)))
 }
 

@@ -45,13 +45,26 @@ impl AdminToken {
 
     /// What these headers show. A wrong token takes a second.
     pub(super) async fn shown(&self, headers: &HeaderMap) -> Shown {
+        let shown = self.weighed(headers).await;
+        if shown == Shown::Wrong {
+            sleep(WRONG).await;
+        }
+        shown
+    }
+
+    /// Whether these headers, which have shown the token, still do.
+    pub(super) async fn holds(&self, headers: &HeaderMap) -> bool {
+        matches!(self.weighed(headers).await, Shown::Token | Shown::Cookie)
+    }
+
+    async fn weighed(&self, headers: &HeaderMap) -> Shown {
         if let Some(authorization) = headers.get(header::AUTHORIZATION) {
             let bearer = authorization.to_str().ok().and_then(|value| {
                 let (scheme, token) = value.split_once(' ')?;
                 scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
             });
             return match bearer {
-                Some(given) if self.is(given).await => Shown::Token,
+                Some(given) if self.equals(given).await => Shown::Token,
                 Some(_) | None => Shown::Wrong,
             };
         }
@@ -65,13 +78,16 @@ impl AdminToken {
 
     /// Whether this is the token. If not, that takes a second.
     pub(super) async fn is(&self, given: &str) -> bool {
-        let token = self.read().await;
-        let right =
-            token.is_some_and(|token| token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into());
+        let right = self.equals(given).await;
         if !right {
             sleep(WRONG).await;
         }
         right
+    }
+
+    async fn equals(&self, given: &str) -> bool {
+        let token = self.read().await;
+        token.is_some_and(|token| token.expose_secret().as_bytes().ct_eq(given.as_bytes()).into())
     }
 
     /// The `Set-Cookie` of somebody who has shown the token. It does not hold the token.

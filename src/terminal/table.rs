@@ -72,9 +72,14 @@ pub(super) fn render(report: &Report) -> String {
     section(&mut text, "Stores", &["Store", "State"], stores);
     let queues = report.event_queues.iter().map(|queue| {
         let oldest = queue.oldest.map(|oldest| oldest.format("%Y-%m-%d %H:%M:%S").to_string());
-        vec![queue.sink.clone(), queue.waiting.to_string(), oldest.unwrap_or_else(|| "-".to_owned())]
+        vec![
+            queue.sink.clone(),
+            queue.waiting.to_string(),
+            oldest.unwrap_or_else(|| "-".to_owned()),
+            queue.at_stake.to_string(),
+        ]
     });
-    section(&mut text, "Event queues", &["Sink", "Waiting", "Oldest (UTC)"], queues);
+    section(&mut text, "Event queues", &["Sink", "Waiting", "Oldest (UTC)", "In memory alone"], queues);
     let logins = report.failed_logins.iter().take(LAST).map(|login| {
         vec![
             login.time.format("%H:%M:%S").to_string(),

@@ -51,6 +51,7 @@ mod proxy;
 mod resume;
 mod shutdown;
 mod status;
+mod status_connections;
 mod status_page;
 mod terminal;
 mod times;

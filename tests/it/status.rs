@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Certificate, Cluster, Events, Gateway, Raw, Setup, TOKEN, bearer, bytes, connect, eventually,
-    request,
+    Answer, Certificate, Cluster, Events, Gateway, Manner, Raw, Receiver, Setup, TOKEN, bearer, bytes,
+    eventually, request,
 };
 
 /// A name in which everything is that HTML takes for its own.
@@ -375,40 +375,56 @@ fn the_page_is_kept_up_to_date() {
 }
 
 #[test]
-fn only_so_many_pages_are_kept_up_to_date() {
-    let gateway = Gateway::start();
-    let mut open: Vec<_> = (0..32).map(|_| Events::open(gateway.http, &[]).expect("a place")).collect();
-    assert!(Events::open(gateway.http, &[]).is_none());
-    assert_eq!(get(&gateway, "/status").status, 200);
-    open.pop();
-    eventually("a place", LIMIT, || Events::open(gateway.http, &[]).is_some());
-    gateway.signal(Signal::SIGTERM);
-    assert_eq!(gateway.ended(LIMIT).code(), Some(0));
+fn a_page_that_is_kept_up_to_date_ends_with_its_token() {
+    let gateway = Setup::default().admin().start();
+    let _raw = gateway.login();
+    let cookie = sign_in(&gateway);
+    let mut open = [bearer(), cookie].map(|shown| Events::open(gateway.http, &[&shown]).expect("a place"));
+    let mut anybody = Events::open(gateway.http, &[]).expect("a place");
+    for events in &mut open {
+        assert!(events.next().expect("an event").contains("demo"));
+    }
+    std::fs::write(gateway.folder().join("token"), "another-token-of-ours").expect("a writable folder");
+    for events in &mut open {
+        // One or two may be on their way.
+        assert!((0..4).any(|_| events.next().is_none()), "it goes on");
+    }
+    for _ in 0..3 {
+        anybody.next().expect("who has shown nothing loses nothing");
+    }
+    let new = ["Authorization: Bearer another-token-of-ours"];
+    assert!(Events::open(gateway.http, &new).expect("a place").next().expect("an event").contains("demo"));
+    assert!(!gateway.log().contains("wrong admin token"), "nobody has tried one");
 }
 
 #[test]
-fn slow_clients_of_http_cannot_hurt() {
-    let gateway = Gateway::start();
-    // As many as there may be: some say nothing, some never end their head, some never send their body.
-    let slow: Vec<_> = (0..128)
-        .map(|number| {
-            let mut stream = connect(gateway.http);
-            let text = [
-                "",
-                "GET /metrics HTTP/1.1\r\nHost: x\r\n",
-                "POST /status/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n",
-            ][number % 3];
-            stream.write_all(text.as_bytes()).expect("it takes bytes");
-            stream
-        })
-        .collect();
-    let begun = Instant::now();
-    assert_eq!(get(&gateway, "/livez").status, 200);
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    drop(slow);
-    let large = format!("X: {}", "x".repeat(100_000));
-    assert_eq!(request(gateway.http, "GET /livez", &[&large[..20_000]], "").status, 200);
-    assert_eq!(request(gateway.http, "GET /livez", &["X: 1"; 100], "").status, 431);
+fn what_a_kill_would_lose_of_the_events_is_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let queue = format!("[events_queue]\nfolder = \"{}\"\n", folder.path().join("queue").display());
+    for (queue, at_stake) in [(&*queue, 0), ("", 1)] {
+        let receiver = Receiver::start();
+        receiver.does(Manner::Close);
+        let users = format!(
+            "[[users]]\nname = \"demo\"\npassword = \"secret\"\n{queue}[[events]]\nname = \"hook\"\n\
+             type = \"webhook\"\nurl = \"{}\"\ntypes = [\"upload\"]\n",
+            receiver.url()
+        );
+        let gateway = Setup::default().admin().users(&users).start();
+        gateway.login().stor("a", b"x");
+        let seen = wait(&gateway, "the event", |status| status["event_queues"][0]["waiting"] == 1);
+        assert_eq!(seen["event_queues"][0]["at_stake"], at_stake, "{seen}");
+        let page = get(&gateway, "/status").body;
+        let class = if at_stake == 0 { "number" } else { "number warn" };
+        let cell =
+            format!("<td class=\"{class}\" role=\"cell\" data-head=\"In memory alone\">{at_stake}</td>");
+        assert!(page.contains(&cell), "{page}");
+        let url = format!("http://{}", gateway.http);
+        let shown = crate::support::program().args(["status", "--url", &url]).output().expect("it runs");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let row = shown.lines().find(|line| line.starts_with(" hook")).expect("a row");
+        let cells: Vec<_> = row.split_whitespace().collect();
+        assert_eq!((cells[1], cells[4]), ("1", &*at_stake.to_string()), "{shown}");
+    }
 }
 
 #[test]
@@ -450,15 +466,4 @@ fn a_replica_tells_its_place_in_the_cluster() {
     assert_eq!(status(cluster.replica(1))["cluster"], expected);
     let page = get(cluster.replica(1), "/status").body;
     assert!(page.contains("1 of 0 to 2") && page.contains(&format!("{first} to {last}")), "{page}");
-}
-
-#[test]
-fn who_takes_no_answer_is_dropped() {
-    let gateway = Gateway::start();
-    let mut greedy = connect(gateway.http);
-    // Far more answers than fit in all buffers on the way.
-    let requests = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
-    greedy.write_all(requests.as_bytes()).expect("it takes bytes");
-    // To a connection that is gone nothing can be written.
-    eventually("the end", Duration::from_mins(1), || greedy.write_all(b"\r\n").is_err());
 }

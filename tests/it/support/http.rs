@@ -1,8 +1,10 @@
 //! A client of the gateway's HTTP server that sends what it is told to.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// An admin token.
 pub(crate) const TOKEN: &str = "a-token-that-nobody-guesses";
@@ -31,7 +33,13 @@ impl Answer {
 
 /// Sends `method path`, headers such as `Name: value`, and a body.
 pub(crate) fn request(address: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
-    let mut stream = connect(address);
+    let stream = connect(address);
+    request_on(stream, line, headers, body)
+}
+
+/// The same on a connection that is there, which ends with it.
+pub(crate) fn request_on(mut stream: TcpStream, line: &str, headers: &[&str], body: &str) -> Answer {
+    let address = stream.peer_addr().expect("connected");
     let headers = lines(headers);
     let length = body.len();
     let head = format!(
@@ -53,6 +61,16 @@ fn lines(headers: &[&str]) -> String {
 /// A connection that does nothing by itself.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a live socket");
+    stream
+}
+
+/// The same from this address of the machine.
+pub(crate) fn connect_from(address: SocketAddr, from: IpAddr) -> TcpStream {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
+    socket.connect(&address.into()).expect("it listens");
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(40))).expect("a live socket");
     stream
 }

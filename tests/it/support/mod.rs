@@ -22,7 +22,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use dialogue::Home;
 pub(crate) use gateway::{Gateway, Setup, passive_ports, program};
 pub(crate) use hanging::{Trouble, TroubledS3};
-pub(crate) use http::{Answer, Events, TOKEN, bearer, connect, request};
+pub(crate) use http::{Answer, Events, TOKEN, bearer, connect, connect_from, request, request_on};
 pub(crate) use killed::{Killed, killed};
 pub(crate) use namespaces::Namespace;
 pub(crate) use place::{Place, on_each_store, on_each_store_and_in_memory};
