@@ -18,6 +18,7 @@ use super::digest;
 use super::limited::Limited;
 use super::listing::{self, About, Format};
 use super::metered::Metered;
+use super::summed::{Sum, Summed};
 use crate::config::EventType;
 use crate::data::{Abort, Content, DataError};
 use crate::events::Details;
@@ -134,7 +135,11 @@ impl Backend {
             let telling = self.announce(EventType::Upload, path, None, files)?;
             let bytes = self.counted_bytes(pending, files, direction);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
-            let data = Limited::upload(data, admission.upload_pace(), &allowance);
+            let mut data = Limited::upload(data, admission.upload_pace(), &allowance);
+            let sum = Sum::default();
+            if telling.is_heard() {
+                data = Summed::open(data, &sum);
+            }
             let stored = plan.run(data, abort).await;
             match stored.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok) {
                 TransferResult::Ok => allowance.keep_file(),
@@ -144,7 +149,9 @@ impl Backend {
                 TransferResult::Rejected | TransferResult::StoreError | TransferResult::ServerError => {}
             }
             let Stored { taken, size, etag, version, sha256 } = stored?;
-            let checksum = sha256.map(|sum| format!("sha256:{sum}"));
+            // Semantics decision: what the store was sent has the better sum; where old bytes are before the new ones there is none.
+            let passed = sum.get().filter(|_| taken == size).map(|sum| format!("crc32:{sum}"));
+            let checksum = sha256.map(|sum| format!("sha256:{sum}")).or(passed);
             let (size, transferred) = (Some(size), Some(taken));
             telling
                 .tell(Details { size, transferred, etag, version, checksum, ..Details::default() })
@@ -207,6 +214,9 @@ impl Backend {
             span.record("result", result.label());
             span.record("bytes", pending.moved.load(Ordering::Relaxed));
             metrics.transfer_ended(direction, user, result, took);
+            let path =
+                moved.as_ref().ok().and_then(|moved| moved.stored_at.as_ref()).unwrap_or(&pending.path);
+            let bytes = pending.moved.load(Ordering::Relaxed);
             if let Some(traffic) = &traffic {
                 traffic.add(direction, pending.moved.load(Ordering::Relaxed));
             }
@@ -218,16 +228,16 @@ impl Backend {
                 direction,
                 result,
                 store: store.map(str::to_owned),
-                path: pending.path.clone(),
-                bytes: pending.moved.load(Ordering::Relaxed),
+                path: path.clone(),
+                bytes,
                 took,
             });
             tracing::info!(
                 direction = direction.label(),
                 result = result.label(),
                 store,
-                path = %moved.as_ref().ok().and_then(|moved| moved.stored_at.as_ref()).unwrap_or(&pending.path),
-                bytes = moved.as_ref().ok().map(|moved| moved.bytes),
+                %path,
+                bytes = moved.as_ref().map_or(bytes, |moved| moved.bytes),
                 seconds = took.as_secs_f64(),
                 "transfer ended"
             );

@@ -16,6 +16,7 @@ mod metered;
 mod pair;
 mod replies;
 mod server;
+mod summed;
 mod telling;
 mod words;
 

@@ -18,6 +18,11 @@ pub(super) struct Telling {
 }
 
 impl Telling {
+    /// Whether anybody wants to know.
+    pub(super) fn is_heard(&self) -> bool {
+        self.announced.is_heard()
+    }
+
     /// It is done: `details` are what is known only now.
     pub(super) async fn tell(mut self, details: Details) -> Result<()> {
         let known = std::mem::take(&mut self.event.details);
@@ -62,7 +67,8 @@ pub(super) fn announce(
         ..Details::default()
     };
     let event = event(kind, session, Some(files.user().to_owned()), details);
-    Ok(Telling { announced, event, begun: Instant::now() })
+    let begun = session.activity().map_or_else(Instant::now, |activity| activity.began);
+    Ok(Telling { announced, event, begun })
 }
 
 /// Somebody has not logged in to `session`, for this reason.

@@ -74,6 +74,15 @@ pub(crate) struct Details {
     pub duration_seconds: Option<f64>,
 }
 
+/// Where events come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// The machine.
+    pub(super) source: String,
+    /// Sessions are counted from 1 in each process.
+    pub(super) process: Uuid,
+}
+
 /// An event as it is sent, with what decides on its order. Its bytes are the same at each try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Letter {
@@ -87,12 +96,12 @@ pub(super) struct Letter {
 
 impl Letter {
     /// Writes `event`, which happened now. Its id is made here, once.
-    pub(super) fn write(event: &Event, source: &str) -> Self {
+    pub(super) fn write(event: &Event, origin: &Origin) -> Self {
         let (id, made) = (Uuid::now_v7(), Utc::now());
         let envelope = Envelope {
             specversion: "1.0",
             id,
-            source,
+            source: &origin.source,
             kind: kind(event.kind),
             subject: event.details.path.as_deref(),
             time: made.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -101,6 +110,7 @@ impl Letter {
                 user: event.user.as_deref(),
                 client: event.client.to_canonical(),
                 session: event.session,
+                process: origin.process,
                 details: &event.details,
             },
         };
@@ -147,6 +157,8 @@ struct Data<'a> {
     user: Option<&'a str>,
     client: IpAddr,
     session: u64,
+    #[serde(serialize_with = "as_text")]
+    process: Uuid,
     #[serde(flatten)]
     details: &'a Details,
 }
@@ -170,6 +182,10 @@ mod tests {
         Event { kind: EventType::Rename, user: Some("acme".to_owned()), client, session: 7, details }
     }
 
+    fn origin() -> Origin {
+        Origin { source: "urn:bucketport:here".to_owned(), process: Uuid::nil() }
+    }
+
     #[test]
     fn it_is_a_cloud_event() {
         let details = Details {
@@ -178,7 +194,7 @@ mod tests {
             checksum: Some("sha256:00".to_owned()),
             ..Details::default()
         };
-        let letter = Letter::write(&event(details), "urn:bucketport:here");
+        let letter = Letter::write(&event(details), &origin());
         let mut read: Value = serde_json::from_slice(&letter.body).expect("JSON");
         let fields = read.as_object_mut().expect("an object");
         let id = fields.remove("id").expect("an id");
@@ -195,6 +211,7 @@ mod tests {
                 "subject": "/in/é.csv",
                 "datacontenttype": "application/json",
                 "data": {"user": "acme", "client": "192.0.2.1", "session": 7,
+                         "process": "00000000-0000-0000-0000-000000000000",
                          "path": "/in/é.csv", "size": 3, "checksum": "sha256:00"},
             })
         );
@@ -203,7 +220,7 @@ mod tests {
     #[test]
     fn what_it_is_about_are_the_objects_else_the_session() {
         let text = |text: &str| Some(text.to_owned());
-        let about_of = |details| Letter::write(&event(details), "x").about;
+        let about_of = |details| Letter::write(&event(details), &origin()).about;
         let (store, key) = (text("a"), text("k"));
         let one = Details { store: store.clone(), key: key.clone(), ..Details::default() };
         assert_eq!(about_of(one.clone()), ["a/k"]);

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::disk::Disk;
-use super::event::{Event, Letter};
+use super::event::{Event, Letter, Origin};
 use super::filter::About;
 use super::ledger::Found;
 use super::room::{Place, Share};
@@ -27,7 +28,7 @@ pub(crate) struct Events(Arc<Hub>);
 
 #[derive(Debug)]
 struct Hub {
-    source: String,
+    origin: Origin,
     sinks: Vec<Sink>,
     disk: Option<Disk>,
     metrics: Arc<Metrics>,
@@ -101,7 +102,11 @@ impl Events {
         }
         let host = nix::unistd::gethostname().unwrap_or_default();
         let source = format!("urn:bucketport:{}", host.to_string_lossy());
-        Ok(Self(Arc::new(Hub { source, sinks, disk, metrics: Arc::clone(metrics) })))
+        let origin = Origin { source, process: Uuid::now_v7() };
+        if !sinks.is_empty() {
+            tracing::info!(sinks = sinks.len(), process = %origin.process, "events are told");
+        }
+        Ok(Self(Arc::new(Hub { origin, sinks, disk, metrics: Arc::clone(metrics) })))
     }
 
     /// Something of this kind is about to happen at these paths. Refused if a sink that is `required` has no room for it, or is
@@ -201,6 +206,11 @@ impl Events {
 }
 
 impl Announced {
+    /// Whether any sink wants to know.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.places.is_empty()
+    }
+
     /// It has happened. Waits until the event outlives the process, where there is a folder for that, and until a sink that is
     /// `required` has it. Only such a sink can fail this.
     pub(crate) async fn tell(self, event: &Event) -> Result<(), Unannounced> {
@@ -227,7 +237,7 @@ impl Announced {
         if self.places.is_empty() {
             return Vec::new();
         }
-        let letter = Letter::write(event, &self.hub.source);
+        let letter = Letter::write(event, &self.hub.origin);
         let mut waiting = Vec::new();
         for (index, place) in self.places {
             let sink = &self.hub.sinks[index];

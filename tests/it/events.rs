@@ -240,8 +240,34 @@ fn an_upload_to_a_bucket_tells_its_tag_and_its_checksum() {
     let sum = sum.as_ref().iter().fold("sha256:".to_owned(), |sum, byte| sum + &format!("{byte:02x}"));
     expect(stored, &[("checksum", sum.into())]);
     assert!(stored.event["data"]["etag"] != appended.event["data"]["etag"]);
-    // Nobody has hashed all of it.
-    assert!(large.event["data"].get("checksum").is_none());
+    // What goes in parts is summed up as it passes; an append to what is not in memory is not.
+    let sum = |raw: &mut Raw, name: &str| raw.expect(&format!("XCRC {name}"), 250).text().to_lowercase();
+    expect(large, &[("checksum", format!("crc32:{}", sum(&mut raw, "large")).into())]);
+    assert_eq!(raw.upload("APPE large", b"more").code, 226);
+    let deliveries = receiver.wait_for(5);
+    let appended = deliveries.last().expect("five");
+    assert!(appended.event["data"].get("checksum").is_none(), "{}", appended.event);
+}
+
+#[test]
+fn an_upload_to_a_folder_tells_its_checksum() {
+    let receiver = Receiver::start();
+    let gateway = told(&receiver, "types = [\"upload\"]").start();
+    let mut raw = gateway.login();
+    raw.stor("a", b"123456789");
+    raw.expect("TYPE A", 200);
+    raw.stor("b", b"1\r\n2\r\n");
+    raw.stor("empty", b"");
+    let deliveries = receiver.wait_for(3);
+    let told: BTreeMap<_, _> = deliveries
+        .iter()
+        .map(|delivery| (delivery.subject(), delivery.event["data"]["checksum"].as_str().expect("a sum")))
+        .collect();
+    // The second is that of "1\n2\n", what is stored.
+    assert_eq!(
+        told,
+        BTreeMap::from([("/a", "crc32:cbf43926"), ("/b", "crc32:69e17861"), ("/empty", "crc32:00000000")])
+    );
 }
 
 #[test]
