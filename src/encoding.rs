@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_8};
 use serde::Deserialize;
 
+/// Stands for what cannot be read.
+pub(crate) const UNREADABLE: &str = "\u{FFFD}";
 /// Stands in replies for what cannot be written.
 const UNWRITABLE: u8 = b'?';
 

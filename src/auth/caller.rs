@@ -31,6 +31,6 @@ impl Caller<'_> {
                 return Err(LoginError::ExpiredCertificate);
             }
         }
-        if user.allows(self.address) { Ok(()) } else { Err(LoginError::Denied) }
+        if user.profile.allow_from.hold(self.address) { Ok(()) } else { Err(LoginError::Denied) }
     }
 }

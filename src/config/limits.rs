@@ -1,6 +1,7 @@
 //! `[limits]` and `[users.limits]`: how much of the gateway one user, and all together, may have.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -8,6 +9,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
 use toml::Value;
 
 use super::hours::Hours;
+use super::networks::Networks;
 use super::section::Section;
 use super::value::optional_timeout;
 
@@ -23,8 +25,12 @@ pub struct LimitsConfig {
     pub sessions: Option<usize>,
     /// What is taken from and given to all users.
     pub traffic: TrafficLimits,
+    /// Where anybody may log in from.
+    pub allow_from: Networks,
     /// `[limits.each_user]`: what holds for users who have no setting of their own.
     pub each_user: UserLimits,
+    /// Where users may log in from who have no setting of their own.
+    pub each_user_from: Networks,
 }
 
 /// What is limited alike for one user and for all together.
@@ -122,9 +128,18 @@ impl LimitsConfig {
             files_per_day: number(&mut section, "files_per_day").most(),
             bytes_per_day: size(&mut section, "bytes_per_day").most(),
         };
-        let each_user = UserLimits::read(section.section("each_user"));
+        let allow_from = section.field("allow_from", Networks::default());
+        let mut each_user = section.section("each_user");
+        let each_user_from = each_user.field("allow_from", Networks::default());
+        let each_user = UserLimits::read(each_user);
         section.finish();
-        Self { sessions, traffic, each_user }
+        Self { sessions, traffic, allow_from, each_user, each_user_from }
+    }
+
+    /// Whether a user who may log in from their `own` networks may do so from here.
+    pub fn let_in(&self, own: &Networks, address: IpAddr) -> bool {
+        let own = if own.are_unlimited() { &self.each_user_from } else { own };
+        self.allow_from.hold(address) && own.hold(address)
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use secrecy::{ExposeSecret, SecretString};
+use toml::Table;
 
 use super::environment::{self, Environment};
-use super::error::{ConfigError, ConfigErrors};
+use super::error::{ConfigError, ConfigErrors, Report};
 use super::reload::{Attempt, Reload};
+use super::section::Section;
 use super::source::{Source, embedded};
+use super::watched::Watched;
 use super::{Config, PasswordSource};
 
 /// A valid configuration, where it came from, and how to read its users again.
@@ -102,6 +105,40 @@ fn read(
         watched,
     };
     Ok(Loaded { config, origin, reload })
+}
+
+impl Config {
+    /// Reads it, and tells what users were read from, with mistakes as well: its own, and those that `check` finds in what could be
+    /// read.
+    pub(super) fn read_watched(
+        source: &Source,
+        environment: &Environment,
+        check: impl FnOnce(&Self) -> Vec<ConfigError>,
+    ) -> Attempt<Self> {
+        let mut watched = Watched::default();
+        if let Source::File(path) = source {
+            watched.add(path);
+        }
+        let (result, files) = match source.table() {
+            Ok(table) => Self::read_table(table, environment, check),
+            Err(errors) => (Err(errors), Watched::default()),
+        };
+        watched.append(files);
+        Attempt { result, watched }
+    }
+
+    pub(super) fn read_table(
+        table: Table,
+        environment: &Environment,
+        check: impl FnOnce(&Self) -> Vec<ConfigError>,
+    ) -> (Result<Self, ConfigErrors>, Watched) {
+        let mut report = Report::default();
+        let table = environment::overlay(table, environment, &mut report);
+        let config = Self::read_sections(Section::root(table, &report), &report);
+        let watched = report.take_files();
+        report.add_new(check(&config));
+        (report.finish(config), watched)
+    }
 }
 
 /// 20 letters and digits: 119 bits from the operating system's generator.

@@ -21,6 +21,7 @@ mod http;
 mod limits;
 mod load;
 mod log;
+mod networks;
 mod passive;
 mod pattern;
 mod permissions;
@@ -64,6 +65,7 @@ pub use http::{HttpConfig, OTHER_USERS, read_admin_token};
 pub use limits::{Limit, LimitsConfig, TrafficLimits, UserLimits};
 pub use load::{Loaded, Origin, load, load_checked};
 pub use log::{LogConfig, LogFormat, LogLevel};
+pub use networks::Networks;
 pub use passive::{PassiveHost, PassiveHostOverride, PassivePorts};
 pub use pattern::NamePattern;
 pub use permissions::{Permission, Permissions};
@@ -84,7 +86,6 @@ pub use watched::Watched;
 
 use error::Report;
 use section::Section;
-use source::Source;
 use stores::Stores;
 use users::Offered;
 
@@ -124,38 +125,6 @@ impl Config {
 
     fn read(table: Table, environment: &Environment) -> Result<Self, ConfigErrors> {
         Self::read_table(table, environment, |_| Vec::new()).0
-    }
-
-    /// Reads it, and tells what users were read from, with mistakes as well: its own, and those that `check` finds in what could be
-    /// read.
-    fn read_watched(
-        source: &Source,
-        environment: &Environment,
-        check: impl FnOnce(&Self) -> Vec<ConfigError>,
-    ) -> Attempt<Self> {
-        let mut watched = Watched::default();
-        if let Source::File(path) = source {
-            watched.add(path);
-        }
-        let (result, files) = match source.table() {
-            Ok(table) => Self::read_table(table, environment, check),
-            Err(errors) => (Err(errors), Watched::default()),
-        };
-        watched.append(files);
-        Attempt { result, watched }
-    }
-
-    fn read_table(
-        table: Table,
-        environment: &Environment,
-        check: impl FnOnce(&Self) -> Vec<ConfigError>,
-    ) -> (Result<Self, ConfigErrors>, Watched) {
-        let mut report = Report::default();
-        let table = environment::overlay(table, environment, &mut report);
-        let config = Self::read_sections(Section::root(table, &report), &report);
-        let watched = report.take_files();
-        report.add_new(check(&config));
-        (report.finish(config), watched)
     }
 
     fn read_sections(mut root: Section<'_>, report: &Report) -> Self {

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
-
 use super::ftp::OnControlLost;
 use super::limits::UserLimits;
+use super::networks::Networks;
 use super::section::Section;
-use super::value::Network;
 use super::view::View;
 
 /// All that is configured of a user but the name and how it is proved.
@@ -15,8 +13,8 @@ use super::view::View;
 pub struct Profile {
     /// What the user sees, and may do there.
     pub view: View,
-    /// Networks that the user may log in from; empty for anywhere.
-    pub allow_from: Vec<IpNet>,
+    /// Where the user may log in from.
+    pub allow_from: Networks,
     /// Instead of `ftp.on_control_lost`.
     pub on_control_lost: Option<OnControlLost>,
     /// How much of the gateway the user may have, where that differs from what holds for each.
@@ -27,15 +25,10 @@ impl Profile {
     /// Reads its keys from the section of a user. None if the store is missing or unknown, which is reported.
     pub(super) fn read(section: &mut Section<'_>, stores: &BTreeSet<String>) -> Option<Self> {
         let view = View::read(section, stores);
-        let allow_from = section.field("allow_from", Vec::<Network>::new());
+        let allow_from = section.field("allow_from", Networks::default());
         let on_control_lost = section.optional("on_control_lost");
         let limits = UserLimits::read(section.section("limits"));
-        Some(Self {
-            view: view?,
-            allow_from: allow_from.into_iter().map(|network| network.0).collect(),
-            on_control_lost,
-            limits,
-        })
+        Some(Self { view: view?, allow_from, on_control_lost, limits })
     }
 }
 
@@ -54,7 +47,7 @@ mod tests {
     fn defaults_are_the_only_store_and_anywhere() {
         let user = only("");
         assert_eq!(user.view, View::of("a", Home::default(), Permissions::all()));
-        assert!(user.allow_from.is_empty());
+        assert!(user.allow_from.are_unlimited());
     }
 
     #[test]
@@ -65,8 +58,8 @@ mod tests {
         let home = Home::try_from("in/acme".to_owned()).expect("a folder");
         let permissions = [Permission::List, Permission::Write].into_iter().collect();
         assert_eq!(user.view, View::of("a", home, permissions));
-        let networks: Vec<String> = user.allow_from.iter().map(ToString::to_string).collect();
-        assert_eq!(networks, ["10.0.0.0/8", "::1/128"]);
+        let networks = toml::Value::from(vec!["10.0.0.0/8", "::1/128"]);
+        assert_eq!(user.allow_from, networks.try_into().expect("networks"));
         assert_eq!(only("home = \"/\"").view, only("").view);
     }
 }

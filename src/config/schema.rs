@@ -92,7 +92,7 @@ mod tests {
         let user = user.expect("a user");
         let home = Home::try_from("in".to_owned()).expect("a folder");
         assert_eq!(user.profile.view, View::of("b", home, [Permission::Read].into_iter().collect()));
-        assert_eq!(user.profile.allow_from.len(), 1);
+        assert!(!user.profile.allow_from.are_unlimited());
         let certificate = user.certificate.expect("bound");
         assert!(certificate.match_any(&[CertificateName::Common("x".to_owned())]));
         for (json, expected) in [

@@ -1,6 +1,6 @@
 //! From a line to a command of the table.
 
-use super::verb::{self, Argument, Verb};
+use super::verb::{self, Argument, Local, Service, Verb};
 use crate::encoding::NameEncoding;
 use crate::reply::Reply;
 
@@ -24,8 +24,11 @@ impl Command {
             return Err(Reply::new(500, "Command not understood"));
         };
         // Before anything is looked for in it: in some encodings the byte of a backslash is a part of a letter.
-        let Some(argument) = names.decode(argument) else {
-            return Err(not_in(names));
+        let argument = match names.decode(argument) {
+            Some(argument) => argument,
+            // Semantics decision: as wrong as any other, so that it counts and operators see it.
+            None if matches!(verb.service, Service::Own(Local::Pass)) => String::from_utf8_lossy(argument),
+            None => return Err(not_in(names)),
         };
         let argument = &*argument;
         let argument = match verb.argument {
@@ -50,7 +53,7 @@ impl Command {
 // can send the name in the right encoding.
 fn not_in(names: NameEncoding) -> Reply {
     let other = if names == NameEncoding::UTF_8 { "" } else { ", or in UTF-8 after OPTS UTF8 ON" };
-    Reply::new(501, format!("Names must be in {}{other}", names.name()))
+    Reply::new(501, format!("Text must be in {}{other}", names.name()))
 }
 
 /// `-la dir` is `dir`: clients send the options of `ls`.

@@ -141,6 +141,8 @@ impl Verb {
 
 /// The label of commands that are not in the table.
 pub(super) const OTHER: &str = "other";
+/// Served while another runs.
+pub(super) const ABOR: &str = "ABOR";
 
 /// The metrics' label values.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -221,7 +223,7 @@ pub(super) static VERBS: &[Verb] = &[
     feature(Line("REST STREAM"), verb("REST", Text, LoggedIn, Own(Local::Rest))),
     verb("RNFR", Path, LoggedIn, Forward(Operation::Rnfr)),
     verb("RNTO", Path, LoggedIn, Forward(Operation::Rnto)),
-    verb("ABOR", Argument::None, AnyTime, Own(Local::Abor)),
+    verb(ABOR, Argument::None, AnyTime, Own(Local::Abor)),
     verb("DELE", Path, LoggedIn, Forward(Operation::Dele)),
     verb("RMD", Path, LoggedIn, Forward(Operation::Rmd)),
     verb("XRMD", Path, LoggedIn, Forward(Operation::Rmd)),

@@ -1,5 +1,6 @@
 //! The limits of all users: who may log in as they are now, and with which share of what there is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -7,7 +8,7 @@ use chrono::Utc;
 use super::accounts::Accounts;
 use super::admission::{Admission, Applicant};
 use super::exceeded::Refusal;
-use crate::config::{LimitsConfig, UserLimits};
+use crate::config::{LimitsConfig, Networks, UserLimits};
 use crate::metrics::Metrics;
 
 /// The limits of all users. Clones are the same.
@@ -25,6 +26,11 @@ impl Limits {
     /// Nobody is logged in.
     pub(crate) fn new(config: LimitsConfig, metrics: Arc<Metrics>) -> Self {
         Self(Arc::new(Shared { config, accounts: Accounts::default(), metrics }))
+    }
+
+    /// Whether a user who may log in from their `own` networks may do so from here.
+    pub(crate) fn let_in(&self, own: &Networks, address: IpAddr) -> bool {
+        self.0.config.let_in(own, address)
     }
 
     /// A place for a session of `user`, who has limits of their `own` and is who they say.

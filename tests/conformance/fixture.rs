@@ -9,7 +9,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bucketport::config::{
-    Home, Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserLimits, UserSource, View,
+    Home, Networks, Permissions, Profile, StoreConfig, StoreDriver, TransferConfig, UserLimits, UserSource,
+    View,
 };
 use bucketport::data::Abort;
 use bucketport::files::Files;
@@ -341,7 +342,7 @@ impl Fixture {
             name: "acme".to_owned(),
             profile: Profile {
                 view: View::of(NAME, Home::try_from(self.home.clone()).expect("a folder"), permissions),
-                allow_from: Vec::new(),
+                allow_from: Networks::default(),
                 on_control_lost: None,
                 limits: UserLimits::default(),
             },

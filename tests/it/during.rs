@@ -69,6 +69,8 @@ fn abor_stops_a_download(place: &Place) {
     assert!(data.read_to_end(&mut rest).is_err() || rest.len() + some.len() < content.len());
     raw.expect("REST 39999990", 350);
     assert_eq!(raw.retr("x"), &content[39_999_990..]);
+    let aborts = place.gateway.metric("bucketport_commands_total{command=\"ABOR\"}");
+    assert!((aborts - 1.0).abs() < 0.5, "{aborts}");
 }
 
 #[test]

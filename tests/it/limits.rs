@@ -42,6 +42,32 @@ fn a_wrong_password_tells_nothing(gateway: &Gateway, from: IpAddr) {
     assert_eq!(raw.expect("PASS wrong", 530).text(), "Login incorrect");
 }
 
+/// What comes last in `tests` is whether `demo`, who has none, and `other`, who has networks of their own, may log in from here.
+#[test]
+fn networks_are_those_of_all_and_of_each_user() {
+    let (here, elsewhere) = ("127.0.0.0/8", "10.0.0.0/8");
+    let tests = [
+        (here, here, elsewhere, [true, false]),
+        (here, elsewhere, here, [false, true]),
+        (elsewhere, here, here, [false, false]),
+    ];
+    for (all, each, own, expected) in tests {
+        let users = format!(
+            "[limits]\nallow_from = [\"{all}\"]\n[limits.each_user]\nallow_from = [\"{each}\"]\n\
+             [[users]]\nname = \"demo\"\npassword = \"secret\"\n\
+             [[users]]\nname = \"other\"\npassword = \"secret\"\nallow_from = [\"{own}\"]\n"
+        );
+        let gateway = Setup::default().users(&users).start();
+        let got = ["demo", "other"].map(|user| pass(&mut gateway.connect(), user));
+        let expected =
+            expected.map(|allowed| if allowed { (230, "Logged in") } else { (530, "Login incorrect") });
+        assert_eq!(got, expected.map(|(code, text)| (code, text.to_owned())), "{users}");
+        let denied = expected.iter().filter(|(code, _)| *code == 530).count();
+        let counted = gateway.metric("bucketport_logins_total{result=\"denied\"}");
+        assert!((counted - f64::from(u32::try_from(denied).expect("two"))).abs() < 0.1, "{counted}");
+    }
+}
+
 #[test]
 fn sessions_of_a_user_are_limited() {
     let gateway = limited("", "sessions = 2").start();

@@ -248,6 +248,13 @@ fn a_control_character_costs_a_reply_and_not_the_session() {
     raw.expect("USER demo", 331);
     raw.expect("PASS sec\rret", 530);
     raw.expect("PASS secret", 503);
+    // Nor do bytes that are no text: operators see a wrong password.
+    raw.expect("USER demo", 331);
+    raw.send_bytes(b"PASS p\xe4ssword\r\n");
+    raw.reply_is(530);
+    let failed = gateway.metric("bucketport_logins_total{result=\"bad_credentials\"}");
+    assert!((failed - 2.0).abs() < 0.5, "{failed}");
+    assert_eq!(gateway.log().matches("login failed").count(), 2, "{}", gateway.log());
     raw.expect("USER demo", 331);
     raw.expect("PASS secret", 230);
 }

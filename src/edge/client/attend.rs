@@ -40,8 +40,8 @@ pub(super) struct Running {
     announcement: Option<(oneshot::Receiver<()>, Reply)>,
     /// An upload that can be complete although the control connection is gone.
     outlives_control: bool,
-    /// How often the client has sent ABOR.
-    aborts: usize,
+    /// How often the client has sent ABOR, and when first.
+    aborts: Option<(usize, Instant)>,
     limit: Limit,
 }
 
@@ -67,7 +67,7 @@ impl Running {
             moved: Arc::default(),
             announcement: None,
             outlives_control: false,
-            aborts: 0,
+            aborts: None,
             limit: Limit::None,
         }
     }
@@ -93,9 +93,9 @@ impl Running {
         self
     }
 
-    /// How often the client has sent ABOR; each is owed a reply of its own.
-    pub(super) fn aborts(&self) -> usize {
-        self.aborts
+    /// How often the client has sent ABOR, and how long ago first; each is owed a reply of its own.
+    pub(super) fn aborts(&self) -> (usize, Duration) {
+        self.aborts.map_or_else(Default::default, |(count, first)| (count, first.elapsed()))
     }
 
     fn has_data_connection(&self) -> bool {
@@ -187,7 +187,7 @@ impl Client {
             match command.verb.service {
                 Service::Own(Local::Abor) if running.operation.is_some() => {
                     // Its reply follows that of the command.
-                    running.aborts += 1;
+                    running.aborts.get_or_insert_with(|| (0, Instant::now())).0 += 1;
                     running.abort.abort(AbortReason::Requested);
                     return;
                 }

@@ -12,6 +12,7 @@ use crate::config::Backslash;
 use crate::control::Control;
 use crate::data::AbortReason;
 use crate::edge::data::{LineEnds, Opener, Terms};
+use crate::edge::verb;
 use crate::path::VirtualPath;
 use crate::reply::Reply;
 use crate::session::{Operation, Pending, Transfer};
@@ -145,9 +146,11 @@ impl Client {
         let abort = pending.abort.clone();
         let reply = self.attend(control.perform(pending), &mut running).await?;
         self.send(&reply).await?;
-        for _ in 0..running.aborts() {
+        let (aborts, took) = running.aborts();
+        for _ in 0..aborts {
             // RFC 959 section 4.1.3: the command's own reply first, then the one to ABOR.
             self.send(&Reply::new(226, "ABOR done")).await?;
+            self.edge.front.metrics.command(verb::ABOR, took);
         }
         let lost = abort.reason() == Some(AbortReason::ClientLost);
         Ok((reply, if lost { Flow::Close } else { Flow::Continue }))

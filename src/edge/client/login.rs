@@ -5,6 +5,7 @@ use std::io;
 use super::attend::Running;
 use super::state::{Client, Flow, Login, Settings};
 use crate::control::Control;
+use crate::encoding::UNREADABLE;
 use crate::reply::Reply;
 
 /// Failed logins, after which a session ends. Those that succeed in between change nothing: who has one password is not
@@ -34,12 +35,9 @@ impl Client {
             self.send(&Reply::new(503, "USER comes first")).await?;
             return Ok(Flow::Continue);
         }
-        if password.chars().any(char::is_control) {
-            // Nobody's password, and not to be passed on.
-            self.restart_login(control).await?;
-            return self.login_failed(&Reply::new(530, "Login incorrect")).await;
-        }
-        let reply = self.attend(control.pass(password), &mut Running::login()).await?;
+        // In nobody's password, and not to be passed on; the rest of it fails as any other does, and counts.
+        let password = password.replace(char::is_control, UNREADABLE);
+        let reply = self.attend(control.pass(&password), &mut Running::login()).await?;
         if reply.code == 230 {
             self.login = Login::Done;
             let source = self.session.user().map(|user| tracing::field::display(user.source));

@@ -14,7 +14,7 @@ mod time;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::sleep_until;
 use tracing::Instrument;
@@ -77,6 +77,7 @@ impl Client {
                 Ok(Line::Command(line)) => line,
                 Ok(Line::TooLong) => {
                     self.send(&Reply::new(500, "Command line too long")).await?;
+                    self.edge.front.metrics.command(verb::OTHER, Duration::ZERO);
                     continue;
                 }
                 Ok(Line::Endless) => {
