@@ -345,3 +345,22 @@ pub(crate) fn rough(time: f64) -> String {
         seconds(time.as_secs())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn what_expires_soon_or_has_expired_stands_out() {
+        let now = Utc::now();
+        for (days, shown) in [
+            (0, "<strong class=\"bad\">expired</strong>"),
+            (13, "<strong class=\"warn\">in 13 days</strong>"),
+            (14, "<span class=\"faint\">in 14 days</span>"),
+        ] {
+            assert_eq!(due(now + TimeDelta::days(days), now).into_string(), shown);
+        }
+    }
+}

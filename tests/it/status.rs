@@ -88,6 +88,11 @@ fn with_the_token_the_status_has_everything() {
     ];
     assert_eq!(told, expected);
     assert_eq!((&last[0]["address"], &last[0]["store"]), (&json!("127.0.0.1"), &json!("main")));
+    let page = get(&gateway, "/status").body;
+    for (class, result) in [("good", "ok"), ("bad", "rejected")] {
+        let cell = format!("<td class=\"{class}\" role=\"cell\" data-head=\"Result\">{result}</td>");
+        assert!(page.contains(&cell), "{cell} in {page}");
+    }
     let failed = &status["failed_logins"][0];
     assert_eq!(
         (&failed["name"], &failed["address"]),
@@ -147,15 +152,29 @@ fn what_clients_chose_is_escaped() {
     wait(&gateway, "the transfer", |status| status["transfers"]["active"] == 1);
     let page = get_as_admin(&gateway, "/status");
     let events = Events::open(gateway.http, &[&bearer()]).expect("a place").next().expect("an event");
-    let policy = page.header("content-security-policy").expect("a policy");
-    assert!(
-        policy.starts_with("default-src 'none'; style-src 'nonce-") && !policy.contains("unsafe"),
-        "{policy}"
-    );
     for html in [page.body, events] {
         assert!(!html.contains("<script>alert"), "{html}");
         // In the lists of what runs, what has ended, who is there, and who was not let in.
         assert!(html.matches("&lt;script&gt;alert(1)&lt;&amp;&gt;&quot;'.txt").count() >= 6, "{html}");
+    }
+}
+
+#[test]
+fn only_what_the_page_itself_brings_runs_in_it_and_nothing_is_kept() {
+    let gateway = Setup::default().admin().start();
+    let page = get(&gateway, "/status");
+    let policy = page.header("content-security-policy").expect("a policy");
+    let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).expect("a nonce");
+    assert!(nonce.len() >= 20 && page.body.contains(&format!("<script nonce=\"{nonce}\">")), "{policy}");
+    let expected = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; \
+         img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    assert_eq!(policy, expected);
+    assert!(!get(&gateway, "/status").body.contains(nonce), "the same twice");
+    for answer in [page, get(&gateway, "/status.json")] {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
     }
 }
 
@@ -225,7 +244,9 @@ fn a_person_signs_in_with_a_form() {
     let gateway = Setup::default().admin().start();
     let _raw = gateway.login();
     assert!(get(&gateway, "/status").body.contains("action=\"status/login\""));
+    let begun = Instant::now();
     let refused = request(gateway.http, "POST /status/login", &[], "token=wrong-wrong-wrong-wrong");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "guessing is slow");
     assert_eq!((refused.status, refused.header("location")), (303, Some("../status?refused")));
     assert_eq!(refused.header("set-cookie"), None);
     assert!(get(&gateway, "/status?refused").body.contains("That is not the token."));
