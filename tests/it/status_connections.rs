@@ -134,3 +134,14 @@ fn heads_are_bounded_and_have_a_deadline() {
         assert!(is_over(stream, LIMIT));
     }
 }
+
+#[test]
+fn a_form_that_does_not_come_has_a_deadline() {
+    let gateway = Setup::default().admin().start();
+    let mut stream = connect(gateway.http);
+    let head = "POST /status/login HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n";
+    stream.write_all(head.as_bytes()).expect("it takes bytes");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer within the deadline of this socket");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{Gateway, Setup, program, python};
+use crate::support::{Gateway, Setup, eventually, program, python};
 
 fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
@@ -39,6 +39,13 @@ fn the_status_is_a_table() {
     let (_, out, _) = status(&gateway, &["--json", "--token-file", "token"]);
     let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(json["sessions"]["list"][0]["user"], "demo");
+    for number in 0..11 {
+        raw.stor(&format!("{number}"), b"x");
+    }
+    // What is shown may be a second old.
+    eventually("the last ten of twelve", std::time::Duration::from_secs(20), || {
+        status(&gateway, &[]).1.matches(" upload ").count() == 10
+    });
 }
 
 #[test]
