@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::Exceeded;
+use crate::limits::{Exceeded, Pace};
 
 /// Opens data connections. The edge implements it; control's backend calls it when the transfer can really begin.
 #[async_trait]
@@ -43,6 +43,27 @@ pub trait DataConnection: Send {
 
     /// Ends the connection so that the client cannot take what it got for the whole.
     fn reset(self: Box<Self>);
+}
+
+/// What holds back whoever reads for a client what does not go to its data connection.
+#[async_trait]
+pub trait Pacing: Send {
+    /// `bytes` have been moved, or are about to be.
+    fn owe(&mut self, bytes: usize);
+
+    /// Waits until more may be moved. Dropping the future loses nothing but the place in the queue.
+    async fn pay(&mut self);
+}
+
+#[async_trait]
+impl Pacing for Pace {
+    fn owe(&mut self, bytes: usize) {
+        Pace::owe(self, bytes);
+    }
+
+    async fn pay(&mut self) {
+        Pace::pay(self).await;
+    }
 }
 
 /// Why a data connection failed.

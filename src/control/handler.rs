@@ -124,11 +124,11 @@ impl Backend {
             // What is sent with other line ends may be larger than the file.
             let announced = transfer.announced.filter(|_| content == Content::AsSent);
             // First what does not depend on load: to try again later would not help whoever may not do it at all.
-            let plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
+            let mut plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
             let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
             allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
             // What an append leaves of the old file is read as for a download, to be written again.
-            let plan = plan.reading_at(admission.download_pace());
+            plan.read_at(admission.download_pace());
             let stored_at = plan.made_path().cloned();
             // Room for the event before anything is stored, so that a refusal means that nothing was.
             let path = stored_at.as_ref().unwrap_or(&pending.path);

@@ -4,8 +4,7 @@ use futures::FutureExt;
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::error::Result;
-use crate::data::{Abort, DataConnection};
-use crate::limits::Pace;
+use crate::data::{Abort, DataConnection, Pacing};
 use crate::path::VirtualPath;
 use crate::storage;
 
@@ -45,8 +44,8 @@ impl PlannedUpload {
     }
 
     /// What of the file is in the store already comes from there no faster than `pace` allows.
-    pub(crate) fn reading_at(self, pace: Pace) -> Self {
-        Self { upload: self.upload.reading_at(pace), ..self }
+    pub fn read_at(&mut self, pace: impl Pacing + 'static) {
+        self.upload.read_at(pace);
     }
 
     /// Takes everything from `data` and makes the file appear, or leaves nothing but what is kept for its uploader. Returns

@@ -14,8 +14,7 @@ use super::path::StorePath;
 use super::source::OldBytes;
 use super::store::Store;
 use super::upload::Upload;
-use crate::data::{Abort, AbortReason, DataConnection, DataError};
-use crate::limits::Pace;
+use crate::data::{Abort, AbortReason, DataConnection, DataError, Pacing};
 
 /// What an upload does to a file that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,11 +191,10 @@ impl PlannedUpload {
     }
 
     /// What of the file is in the store already comes from there no faster than `pace` allows.
-    pub(crate) fn reading_at(mut self, pace: Pace) -> Self {
+    pub fn read_at(&mut self, pace: impl Pacing + 'static) {
         if let Some(old) = &mut self.old {
             old.at(pace);
         }
-        self
     }
 
     /// Takes everything from `data` and makes the object appear, or leaves nothing but what is kept for its uploader.
@@ -266,9 +264,9 @@ impl PlannedDownload {
 
     /// Hands out every byte, no faster than `pace` allows, until `take` breaks off. Other sessions of the thread get their
     /// turn in between.
-    pub(crate) async fn read(
+    pub async fn read(
         mut self,
-        mut pace: Pace,
+        mut pace: impl Pacing,
         mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<()> {
         while let Some(chunk) = self.download.next().await? {

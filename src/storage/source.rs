@@ -5,8 +5,7 @@ use bytes::Bytes;
 
 use super::driver::Body;
 use super::error::{Error, Result};
-use crate::data::DataConnection;
-use crate::limits::Pace;
+use crate::data::{DataConnection, Pacing};
 
 /// Where an upload's bytes come from.
 #[async_trait]
@@ -32,7 +31,7 @@ pub(super) struct OldBytes {
     piece: Bytes,
     left: u64,
     /// None if they may come as fast as the store gives them.
-    pace: Option<Pace>,
+    pace: Option<Box<dyn Pacing>>,
 }
 
 impl OldBytes {
@@ -42,8 +41,8 @@ impl OldBytes {
     }
 
     /// They come no faster than this allows.
-    pub(super) fn at(&mut self, pace: Pace) {
-        self.pace = Some(pace);
+    pub(super) fn at(&mut self, pace: impl Pacing + 'static) {
+        self.pace = Some(Box::new(pace));
     }
 
     /// Bytes that are left of it.

@@ -434,7 +434,7 @@ async fn a_read_that_has_begun_is_not_given_up_for_other_things() {
     let running = planned.expect("possible").run(data, &abort);
     let records = async {
         // One is due every 5 seconds.
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         assert!(!fixture.records().await.is_empty());
         go.notify_one();
     };

@@ -314,6 +314,16 @@ fn a_day_has_so_many_bytes() {
 }
 
 #[test]
+fn what_is_too_large_counts_for_no_day() {
+    let gateway = limited("", "file_size = \"4KiB\"\nbytes_per_day = \"10KiB\"\nfiles_per_day = 1").start();
+    let mut raw = gateway.login();
+    for _ in 0..4 {
+        assert_eq!(raw.upload("STOR large", &bytes(5000, 1)).code, 552);
+    }
+    raw.stor("fits", &bytes(4096, 1));
+}
+
+#[test]
 fn all_users_share_the_day_of_all() {
     let gateway = limited("[limits]\nfiles_per_day = 2\nbytes_per_day = \"100kB\"", "").start();
     let (mut raw, mut other) = (gateway.login(), gateway.connect().logged_in("other", "secret"));

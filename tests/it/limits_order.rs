@@ -24,9 +24,9 @@ fn adding(limits: &str, sections: &str) -> Gateway {
 fn uploads_that_can_never_be(raw: &mut Raw) {
     for (command, code) in [
         ("STOR new.exe", 553),
-        ("STOR .", 553),
+        ("STOR .", 550),
         ("STOR dir", 550),
-        ("STOR dir/there", 550),
+        ("STOR dir/there", 553),
         ("APPE dir/there", 550),
     ] {
         raw.refused(command, code);
@@ -86,7 +86,7 @@ fn what_can_never_be_is_told_before_a_sink_has_no_room_and_takes_none() {
         raw.refused("RETR dir", 550);
         raw.expect("DELE dir/there", 550);
         raw.expect("RMD dir", 550);
-        raw.expect("MKD new.exe", 553);
+        raw.expect("MKD new.exe", 550);
         raw.expect("RNFR dir/there", 350);
         raw.expect("RNTO dir/new", 550);
     };
