@@ -24,7 +24,7 @@ use crate::hashes::PasswordHash;
 use crate::terminal::{Form, Gateway, Times};
 use crate::tls::SelfSigned;
 use crate::{app, logging};
-use output::{USAGE, complain, fail, print, printed, refuse};
+use output::{USAGE, complain, fail, print, printed, refuse, refused_or_failed};
 use users::{Users, Wanted};
 
 /// How long blocking work may hold up the end of the process after the service has stopped.
@@ -84,8 +84,11 @@ enum Command {
         /// Which shell
         shell: Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a manual page
+    Man {
+        /// Of which command, such as `users add` [default: of the program]
+        command: Vec<String>,
+    },
 }
 
 const AFTER_HELP: &str = "\
@@ -111,11 +114,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::HashPassword => hash_password(),
         Command::SelfSigned { hosts, days, folder } => match self_signed(&hosts, days, &folder) {
             Ok(made) => print(made + "\n"),
-            Err(error) => refuse(format!("{error:#}")),
+            Err(error) => refused_or_failed(&error),
         },
         Command::Users(command) => match users(command, file) {
             Ok(said) => print(said),
-            Err(error) => refuse(format!("{error:#}")),
+            Err(error) => refused_or_failed(&error),
         },
         Command::Status { url, token_file, json, watch } => {
             let form = if json { Form::Json } else { Form::Tables };
@@ -127,11 +130,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut Arguments::command(), "bucketport", &mut text);
             print(text)
         }
-        Command::Man => {
-            let page = clap_mangen::Man::new(Arguments::command());
-            printed(page.render(&mut stdout().lock()).map_err(anyhow::Error::from))
-        }
+        Command::Man { command } => match manual(&command) {
+            Ok(page) => print(page),
+            Err(error) => refused_or_failed(&error),
+        },
     }
+}
+
+/// The page of the program, or of the command with this name below it.
+fn manual(names: &[String]) -> anyhow::Result<Vec<u8>> {
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    // Gives each the name by which others refer to it.
+    command.build();
+    for name in names {
+        let below = command.find_subcommand(name).cloned();
+        command = below.with_context(|| format!("there is no command `{}`", names.join(" ")))?;
+    }
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).render(&mut page)?;
+    Ok(page)
 }
 
 /// What is to be said. A configuration is read if one is named, and where there is nothing else to read.

@@ -66,7 +66,12 @@ fn replace(file: &Path, old: Option<&str>, new: &str) -> io::Result<bool> {
         Err(error) => return Err(error),
     };
     let name = file.file_name().ok_or(ErrorKind::InvalidFilename)?.to_string_lossy();
-    let temporary = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    // Of all who have the lock there is one; what is there was left by one who was killed.
+    let temporary = file.with_file_name(format!(".{name}.new"));
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
     // Hashes are for nobody else.
     let mut options = OpenOptions::new();
     let mut written = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
@@ -143,6 +148,16 @@ mod tests {
         let error = result.expect_err("never the same");
         assert_eq!(error.to_string(), "somebody else keeps changing it; nothing of it was changed here");
         assert_eq!(fs::read_to_string(&file).expect("our own file"), "old+++++");
+        assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn what_one_that_was_killed_has_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("x");
+        fs::write(folder.path().join(".x.new"), "half of").expect("our own folder");
+        amend(&file, |_| Ok("added".to_owned())).expect("nobody else");
+        assert_eq!(fs::read_to_string(&file).expect("our own file"), "added");
         assert_eq!(names(folder.path()), ["x"]);
     }
 

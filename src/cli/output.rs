@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _, stderr, stdout};
 use std::process::ExitCode;
 
+use crate::config::ConfigErrors;
+
 /// `EX_USAGE` of sysexits.h: bad usage, and bad configuration as well. Starting again cannot help.
 pub(super) const USAGE: u8 = 64;
 
@@ -19,6 +21,7 @@ pub(super) fn printed(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ConfigErrors>() => refuse(format!("{error:#}")),
         Err(error) => fail(&error),
     }
 }
@@ -37,6 +40,17 @@ pub(super) fn refuse(problem: impl Display) -> ExitCode {
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
     complain(format!("{error:#}"));
     ExitCode::FAILURE
+}
+
+/// It was asked for what cannot be, unless it was the machine that failed: a disk that is full, a file that may not be written.
+pub(super) fn refused_or_failed(error: &anyhow::Error) -> ExitCode {
+    let failed = |cause: &io::Error| {
+        !matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::InvalidFilename)
+    };
+    if error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(failed) {
+        return fail(error);
+    }
+    refuse(format!("{error:#}"))
 }
 
 /// A line on standard error.

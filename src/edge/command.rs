@@ -79,7 +79,10 @@ pub(super) mod properties {
                 Err(reply) => assert!([500, 501].contains(&reply.code), "{reply:?}"),
                 Ok(Command { verb, argument }) => {
                     let written = format!("{} {argument}", verb.name);
-                    let written = names.encode(&written).expect("it was read");
+                    let Some(written) = names.encode(&written) else {
+                        assert_eq!(verb.name, "PASS", "it was read");
+                        continue;
+                    };
                     let again = Command::parse(&written, names).expect("it was read before");
                     assert_eq!((again.verb.name, again.argument), (verb.name, argument), "{label}");
                 }

@@ -286,8 +286,8 @@ mod tests {
 
     use chrono::{SubsecRound, Utc};
 
-    use super::super::ledger::size;
     use super::*;
+    use crate::events::ledger::size;
 
     fn letter(about: &[&str], body: &'static str) -> Letter {
         let about = about.iter().map(|&name| name.to_owned()).collect();

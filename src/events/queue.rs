@@ -14,7 +14,7 @@ use super::event::Letter;
 use super::ledger::{Found, size};
 use super::rest::Rest;
 use super::room::{Place, Room, Share};
-use super::window::{Next, Window};
+use super::window::{Limits, Next, Window};
 use crate::metrics::{EventOutcome, Metrics};
 
 /// Numbers from here on are of events that could not be written to the folder and are in memory alone.
@@ -63,8 +63,7 @@ impl Queue {
         Self::new(sink, Room::new(most as u64), most, None, metrics)
     }
 
-    /// The queue of `sink` in the folder, with room for so many `bytes`, of which `found` is there. `most` are held in
-    /// memory.
+    /// The queue of `sink` in the folder, with room for so many `bytes`, of which `found` is there.
     pub(super) fn on_disk(
         sink: &str,
         most: usize,
@@ -96,8 +95,7 @@ impl Queue {
         self.room.hold(likely, share)
     }
 
-    /// Puts `letter` in. What is returned tells when it is as safe as it gets here, or that it is not, although it may be
-    /// delivered.
+    /// Puts `letter` in. What is returned tells when it is as safe as it gets here, or that it is not.
     pub(super) fn put(
         self: &Arc<Self>,
         letter: Letter,
@@ -302,15 +300,6 @@ impl Queue {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// When an event is given up, and how long it waits before.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) max_age: Duration,
-    pub(super) max_attempts: Option<u32>,
-    /// The longest pause between tries.
-    pub(super) longest_pause: Duration,
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
-use super::queue::{Limits, Queue};
+use super::queue::Queue;
 use super::webhook::{Failure, Webhook};
-use super::window::Next;
+use super::window::{Limits, Next};
 use crate::shutdown::Shutdown;
 
 /// The longest pause while the gateway drains: an endpoint that comes back gets what is only in memory.

@@ -40,6 +40,15 @@ pub(super) struct Next {
     pub(super) letter: Letter,
 }
 
+/// When an event is given up, and how long it waits before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) max_age: Duration,
+    pub(super) max_attempts: Option<u32>,
+    /// The longest pause between tries.
+    pub(super) longest_pause: Duration,
+}
+
 impl Window {
     /// How many there are, those on their way included.
     pub(super) fn len(&self) -> usize {

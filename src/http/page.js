@@ -30,16 +30,20 @@ const become = (old, now) => {
 const live = document.getElementById('live');
 const tell = (text) => { if (live.textContent !== text) live.textContent = text; };
 let told = 0;
+// The server ends each stream after some minutes, and the browser comes again: nothing that anybody has to know.
+let lost = 0;
 
 const listen = () => {
   const events = new EventSource('status/events');
   events.onmessage = ({ data }) => {
     const page = new DOMParser().parseFromString(JSON.parse(data), 'text/html');
     become(document.querySelector('main'), page.querySelector('main'));
+    lost = 0;
     if (Date.now() > told) tell('Live');
   };
   events.onerror = () => {
-    tell('Not connected, trying again');
+    lost += 1;
+    if (lost > 1 || events.readyState === EventSource.CLOSED) tell('Not connected, trying again');
     // The browser tries again by itself unless it was refused.
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 10000);
   };

@@ -89,7 +89,7 @@ pub(super) fn content(report: &Report) -> Markup {
             dl .facts {
                 (fact("Sessions", &format!("{} of {}", sessions.open, sessions.limit)))
                 (fact("Running transfers", &transfers.active.to_string()))
-                (fact("Passive ports in use", &format!("{} of {}", passive_ports.waiting, passive_ports.listening)))
+                (fact("Waiting on passive ports", &format!("{}, {} ports", passive_ports.waiting, passive_ports.listening)))
                 (fact("Buffers", &format!("{} of {}", bytes(unsigned(buffers.bytes)), bytes(unsigned(buffers.limit_bytes)))))
             }
             (table("running", "Running transfers", &transfers.running, running))

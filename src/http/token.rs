@@ -122,11 +122,15 @@ impl AdminToken {
 }
 
 /// Whether a request that comes with the cookie was made by our own page: a cookie is sent for other ports of this host as well,
-/// but browsers say who asks whenever something is to be changed.
+/// but browsers say who asks whenever something is to be changed. Behind a proxy that does not pass on `Host` only
+/// `Sec-Fetch-Site` tells, which no script can set; some browsers leave it out where there is no TLS.
 pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let origin = text(header::ORIGIN).and_then(|origin| Some(origin.split_once("://")?.1));
-    origin.is_some() && origin == text(header::HOST)
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let origin = text("origin").and_then(|origin| Some(origin.split_once("://")?.1));
+    origin.is_some() && origin == text("host")
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 mod table;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +37,17 @@ pub(crate) enum Form {
     Json,
 }
 
+impl Form {
+    fn of(self, text: String) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Json => text,
+            Self::Tables => {
+                table::render(&serde_json::from_str::<Report>(&text).context("not a gateway's status")?)
+            }
+        })
+    }
+}
+
 /// How often it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Times {
@@ -66,20 +77,18 @@ impl Gateway {
     pub(crate) fn show(&self, form: Form, times: Times, out: &mut impl Write) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
+            // Programs read what is not on a terminal.
+            let clear = if form == Form::Tables && stdout().is_terminal() { CLEAR } else { "" };
             loop {
-                let text = self.ask().await?;
-                let shown = match form {
-                    Form::Json => text,
-                    Form::Tables => table::render(
-                        &serde_json::from_str::<Report>(&text).context("not a gateway's status")?,
-                    ),
-                };
-                match times {
-                    Times::Once => {
-                        write!(out, "{shown}")?;
+                let shown = self.ask().await.and_then(|text| form.of(text));
+                match (times, shown) {
+                    (Times::Once, shown) => {
+                        write!(out, "{}", shown?)?;
                         return Ok(out.flush()?);
                     }
-                    Times::Again => writeln!(out, "{CLEAR}{shown}")?,
+                    (Times::Again, Ok(shown)) => writeln!(out, "{clear}{}", shown.trim_end())?,
+                    // One that starts again is there again in a moment. Nothing can be done about a closed terminal.
+                    (Times::Again, Err(error)) => drop(writeln!(stderr(), "{error:#}")),
                 }
                 out.flush()?;
                 tokio::time::sleep(PERIOD).await;

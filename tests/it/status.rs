@@ -270,8 +270,13 @@ fn with_the_cookie_only_the_page_itself_can_change_something() {
         }
     }
     let origin = format!("Origin: http://{}", gateway.http);
+    // What the browser says of the site goes before, and knows through a proxy that gives the gateway another name.
+    let forged = [&*cookie, &origin, "Sec-Fetch-Site: cross-site"];
+    assert_eq!(request(gateway.http, "DELETE /sessions/1", &forged, "").status, 403);
     assert_eq!(request(gateway.http, "DELETE /sessions/1", &[&cookie, &origin], "").status, 204);
     gateway.wait_for_sessions(LIMIT);
+    let proxied = [&*cookie, "Origin: https://ftp.example.com", "Sec-Fetch-Site: same-origin"];
+    assert_eq!(request(gateway.http, "DELETE /sessions/1", &proxied, "").status, 404);
 }
 
 fn end_session(gateway: &Gateway, id: u64) -> u16 {

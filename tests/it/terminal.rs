@@ -113,14 +113,31 @@ fn what_cannot_be_printed_is_a_failure() {
 fn a_status_that_is_watched_comes_again() {
     let gateway = Gateway::start();
     let url = format!("http://{}", gateway.http);
-    let output = Command::new("timeout")
-        .args(["5", env!("CARGO_BIN_EXE_bucketport"), "status", "--watch", "--url", &url])
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .output()
-        .expect("it runs");
-    let out = String::from_utf8_lossy(&output.stdout);
+    let program = env!("CARGO_BIN_EXE_bucketport");
+    let watch = |command: &mut Command| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let output = command.env_clear().env("PATH", path).output().expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let piped = |more: &[&str]| {
+        watch(Command::new("timeout").args(["5", program, "status", "--watch", "--url", &url]).args(more))
+    };
+    let line = format!("timeout 5 {program} status --watch --url {url}");
+    let (out, _) = watch(Command::new("script").args(["-qec", &line, "/dev/null"]));
     assert!(out.matches("\x1b[2J\x1b[HBucketport ").count() >= 2, "{out}");
+    // What is not a terminal is read by programs.
+    let (out, _) = piped(&["--json"]);
+    let read = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).is_ok_and(|it| it["version"].is_string())
+    };
+    assert!(out.lines().count() >= 2 && out.lines().all(read), "{out}");
+    let (out, _) = piped(&[]);
+    assert!(out.matches("Bucketport ").count() >= 2 && !out.contains('\x1b'), "{out}");
+    // A gateway that is gone may come again.
+    gateway.kill();
+    let (out, err) = piped(&[]);
+    assert!(out.is_empty() && err.matches("cannot reach").count() >= 2, "{out} {err}");
 }
 
 #[test]
@@ -141,6 +158,38 @@ fn completions_and_the_manual_page_are_printed() {
     assert_eq!((code, &*err), (Some(0), ""));
     for part in [".TH bucketport 1", "status", "\\-\\-config", "Exit codes"] {
         assert!(out.contains(part), "{part} in {out}");
+    }
+    let (code, out, err) = run(program().args(["man", "users", "add"]));
+    assert_eq!((code, &*err), (Some(0), ""));
+    for part in [".TH bucketport-users-add 1", "\\fBbucketport users add\\fR", "\\-\\-permissions"] {
+        assert!(out.contains(part), "{part} in {out}");
+    }
+    let (code, _, err) = run(program().args(["man", "users", "fly"]));
+    assert_eq!((code, &*err), (Some(64), "there is no command `users fly`\n"));
+}
+
+#[test]
+fn a_bad_configuration_is_64_for_a_status_as_well() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("x.toml");
+    std::fs::write(&file, "colour = 1\n").expect("a writable folder");
+    let (code, _, err) = run(program().arg("status").arg("--config").arg(&file));
+    assert!(code == Some(64) && err.contains("colour: unknown key"), "{code:?} {err}");
+    let (code, _, err) = run(program().args(["status", "--url", "http://127.0.0.1:9/"]));
+    assert!(code == Some(1) && err.contains("cannot reach"), "{code:?} {err}");
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_a_failure_and_no_misuse() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for arguments in ["self-signed", "users add acme --file users.toml"] {
+        let line = format!(
+            "trap '' XFSZ; ulimit -f 0; echo secret | {} {arguments}",
+            env!("CARGO_BIN_EXE_bucketport")
+        );
+        let (code, _, err) = run(Command::new("sh").args(["-c", &line]).current_dir(folder.path()));
+        assert!(code == Some(1) && err.contains("File too large"), "{code:?} {err}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
     }
 }
 
