@@ -13,7 +13,7 @@ use crate::auth::{self, Auth, Elsewhere};
 use crate::config::{ClusterConfig, Config, ConfigError, ConfigErrors, Reload};
 use crate::control::Front;
 use crate::edge::{self, Edge, Entrance, PassivePool};
-use crate::events::Events;
+use crate::events::{self, Events};
 use crate::http::{self, Cluster, Health, Observer, Order};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -33,9 +33,10 @@ const CLEAN_UP_IN_HASTE: Duration = Duration::from_secs(1);
 /// How long events have to get to disk when everything else has ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
-/// Finds what parsing alone cannot: options that a store does not have, certificates that cannot be used.
+/// Finds what parsing alone cannot: options that a store does not have, files and folders that are not there or cannot be used.
 pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
     let mut errors = storage::check(&config.stores);
+    errors.extend(events::check(&config.events));
     if let Some(Err(ConfigErrors(mistakes))) = config.ftp.tls.as_ref().map(tls::check) {
         errors.extend(mistakes);
     }
@@ -245,6 +246,8 @@ impl App {
             () = signals.stop_after(&mut more_signals) => true,
         };
         self.shutdown.stop_now();
+        // Both may have come at once.
+        let again = again || more_signals == 0;
         let stopped = if again {
             self.shutdown.all_done(CLEAN_UP_IN_HASTE).await
         } else {

@@ -13,6 +13,9 @@ use crate::tls::Tls;
 
 /// How often the files are looked at. Polling sees every way in which Kubernetes and editors replace a file.
 const PERIOD: Duration = Duration::from_secs(2);
+/// How long a file that has changed must stay as it is, and how often that is looked at.
+const SETTLING: Duration = Duration::from_millis(500);
+const MOST_LOOKS: usize = 20;
 /// So many times as long as a look has taken it is rested at least: many files cost one core 5 % at most.
 const REST: u32 = 20;
 
@@ -53,6 +56,7 @@ impl Reloader {
             if let Some(now) = now
                 && now != self.watched
             {
+                let now = self.settled(now).await;
                 tracing::info!("the configuration or files of users have changed");
                 self.reload_users(Some(now)).await;
             }
@@ -111,6 +115,18 @@ impl Reloader {
                 vec![error.to_string()]
             }
         }
+    }
+
+    /// How the files are when nobody writes to them any more: half of a file can be valid and lack users, whose sessions would end.
+    async fn settled(&self, mut last: Watched) -> Watched {
+        for _ in 0..MOST_LOOKS {
+            sleep(SETTLING).await;
+            match self.look().await {
+                Some(now) if now != last => last = now,
+                Some(_) | None => break,
+            }
+        }
+        last
     }
 
     /// How the files are now; none if that cannot be found out.

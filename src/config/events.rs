@@ -42,6 +42,8 @@ impl Default for QueueConfig {
 /// One of `[[events]]`.
 #[derive(Clone, Debug)]
 pub struct SinkConfig {
+    /// Its key in the configuration.
+    pub key: String,
     /// What logs, metrics and the queue call it: letters, digits, `-` and `_`.
     pub name: String,
     /// What it is told of.
@@ -202,24 +204,15 @@ impl SinkConfig {
         let required = section.field("required", false);
         let kind = match section.required::<Kind>("type") {
             Some(Kind::Webhook) => WebhookConfig::read(&mut section).map(SinkKind::Webhook),
-            Some(Kind::File) => read_path(&mut section).map(SinkKind::File),
+            Some(Kind::File) => section.required::<PathBuf>("path").map(SinkKind::File),
             Some(Kind::Stdout) => Some(SinkKind::Stdout),
             // What else it has depends on it, so no key of it is unknown.
             None => return None,
         };
+        let key = section.path().to_owned();
         section.finish();
-        Some(Self { name: name?, filter, required, kind: kind? })
+        Some(Self { key, name: name?, filter, required, kind: kind? })
     }
-}
-
-/// Where a file of lines is, or is made at the start.
-fn read_path(section: &mut Section<'_>) -> Option<PathBuf> {
-    let path = section.required::<PathBuf>("path")?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        section.error("path", format!("there is no folder {}", folder.display()));
-    }
-    Some(path)
 }
 
 impl WebhookConfig {

@@ -60,6 +60,8 @@ pub(super) struct Ledger {
     doubtful: BTreeMap<String, Range<u64>>,
     /// Removals that have failed.
     undone: Vec<(String, u64)>,
+    /// Removals that are done and not flushed: after a failure the file is that of the last flush.
+    unflushed: Vec<(String, u64)>,
 }
 
 impl Ledger {
@@ -67,7 +69,13 @@ impl Ledger {
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let path = folder.join("queue.redb");
-        let mut ledger = Self { path, database: None, doubtful: BTreeMap::new(), undone: Vec::new() };
+        let mut ledger = Self {
+            path,
+            database: None,
+            doubtful: BTreeMap::new(),
+            undone: Vec::new(),
+            unflushed: Vec::new(),
+        };
         ledger.database().map_err(io::Error::other)?;
         Ok(ledger)
     }
@@ -75,20 +83,36 @@ impl Ledger {
     /// Does all of `changes` or none, and what has failed before.
     pub(super) fn change(&mut self, changes: Changes, durability: Durability) -> Result<(), redb::Error> {
         let done = self.try_change(&changes, durability);
+        let Changes { puts, removals } = changes;
         if done.is_ok() {
             self.doubtful.clear();
-            self.undone.clear();
+            let removals = std::mem::take(&mut self.undone).into_iter().chain(removals);
+            match durability {
+                Durability::None => self.unflushed.extend(removals),
+                _ => self.unflushed.clear(),
+            }
         } else {
-            self.database = None;
-            for (sink, number, _) in changes.puts {
+            self.failed();
+            for (sink, number, _) in puts {
                 // All of them have failed since the first: numbers between are of other sinks.
                 let range = self.doubtful.entry(sink).or_insert(number..number);
                 range.end = number + 1;
             }
-            let room = MOST_UNDONE.saturating_sub(self.undone.len());
-            self.undone.extend(changes.removals.into_iter().take(room));
+            self.undo(removals);
         }
         done
+    }
+
+    /// Nothing can be done with the file as it is open.
+    fn failed(&mut self) {
+        self.database = None;
+        let unflushed = std::mem::take(&mut self.unflushed);
+        self.undo(unflushed);
+    }
+
+    fn undo(&mut self, removals: Vec<(String, u64)>) {
+        let room = MOST_UNDONE.saturating_sub(self.undone.len());
+        self.undone.extend(removals.into_iter().take(room));
     }
 
     fn try_change(&mut self, changes: &Changes, durability: Durability) -> Result<(), redb::Error> {
@@ -123,7 +147,7 @@ impl Ledger {
     ) -> Result<Vec<(u64, Letter)>, redb::Error> {
         let read = self.try_read(sink, after, most);
         if read.is_err() {
-            self.database = None;
+            self.failed();
         }
         read
     }
@@ -252,5 +276,22 @@ mod tests {
         drop(other);
         ledger.change(puts(&[12]), Durability::Immediate).expect("writable");
         assert_eq!(numbers(&mut ledger), [1, 3, 12]);
+    }
+
+    #[test]
+    fn what_was_taken_out_and_not_flushed_is_taken_out_again_after_a_failure() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut ledger = Ledger::open(folder.path()).expect("a new one");
+        ledger.change(puts(&[1, 2, 3]), Durability::Immediate).expect("writable");
+        let removal = |number| Changes { removals: vec![("x".to_owned(), number)], ..Changes::default() };
+        ledger.change(removal(1), Durability::Immediate).expect("writable");
+        ledger.change(removal(2), Durability::None).expect("writable");
+        ledger.failed();
+        assert_eq!(ledger.undone, [("x".to_owned(), 2)]);
+        ledger.change(removal(3), Durability::None).expect("writable");
+        ledger.failed();
+        assert_eq!(ledger.undone, [("x".to_owned(), 2), ("x".to_owned(), 3)]);
+        ledger.change(Changes::default(), Durability::Immediate).expect("writable");
+        assert_eq!((ledger.unflushed.len(), numbers(&mut ledger)), (0, Vec::new()));
     }
 }

@@ -18,5 +18,12 @@ mod sink;
 mod webhook;
 mod window;
 
+use crate::config::{ConfigError, EventsConfig};
+
 pub(crate) use event::{Details, Event};
 pub(crate) use hub::{Announced, Depth, Events, Unannounced};
+
+/// Finds what parsing alone cannot: folders that are not there.
+pub(crate) fn check(config: &EventsConfig) -> Vec<ConfigError> {
+    sink::check(&config.sinks)
+}

@@ -140,8 +140,9 @@ impl Queue {
             return self.push_in_memory(letter);
         }
         self.room.give_back(self.units(&letter));
-        self.waiting.send_modify(|waiting| *waiting -= 1);
+        self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
         self.metrics.events(&self.sink, EventOutcome::Dropped, 1);
+        self.announce(self.state());
     }
 
     fn push_from_disk(&self, number: u64, letter: Letter) {
@@ -170,7 +171,6 @@ impl Queue {
             (state.rest.ask(), self.most.saturating_sub(state.window.len()).max(1))
         };
         let Ok(read) = disk.read(&self.sink, asked.after, wanted).await else {
-            // The log has it.
             return sleep(PAUSE).await;
         };
         let mut state = self.state();
@@ -182,7 +182,7 @@ impl Queue {
             // Somebody has put another file in its place.
             tracing::error!(sink = self.sink, events = gone.count, "events are gone from the folder");
             self.room.give_back(gone.bytes);
-            self.waiting.send_modify(|waiting| *waiting -= gone.count);
+            self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(gone.count));
             self.metrics.events(&self.sink, EventOutcome::Lost, gone.count);
         }
         self.announce(state);
@@ -247,7 +247,7 @@ impl Queue {
                 End::Delivered => {}
             }
         }
-        self.waiting.send_modify(|waiting| *waiting -= 1);
+        self.waiting.send_modify(|waiting| *waiting = waiting.saturating_sub(1));
         self.announce(state);
     }
 

@@ -50,7 +50,10 @@ impl Room {
 
     /// What was [taken](Self::take) or [filled](Place::fill) is free again.
     pub(super) fn give_back(&self, amount: u64) {
-        self.used.fetch_sub(amount, Ordering::Relaxed);
+        // Below nothing there would be no room for ever.
+        let less = |used: u64| Some(used.saturating_sub(amount));
+        // Always possible.
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 

@@ -1,7 +1,8 @@
 //! One sink: what it is told of, and where that waits.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -18,7 +19,7 @@ use super::room::{Place, Share};
 use super::sender::Sender;
 use super::webhook::Webhook;
 use super::window::Limits;
-use crate::config::{EventFilter, QueueConfig, SinkConfig, SinkKind};
+use crate::config::{ConfigError, EventFilter, QueueConfig, SinkConfig, SinkKind};
 use crate::metrics::Metrics;
 use crate::seldom::Seldom;
 use crate::shutdown::Shutdown;
@@ -32,8 +33,8 @@ pub(super) struct Sink {
     outlet: Outlet,
     /// That an event is not safe yet.
     told: Seldom,
-    /// The last that was not safe in time. What was put in before it is no later.
-    late: Mutex<Option<Kept>>,
+    /// Those that were not safe in time and are not yet: no more than the sink has room for.
+    late: Mutex<Vec<Kept>>,
 }
 
 /// Tells when an event is as safe as it gets here, or that it is not. Dropped, it is not.
@@ -43,6 +44,17 @@ pub(super) type Kept = oneshot::Receiver<Result<(), NotKept>>;
 enum Outlet {
     Queue(Arc<Queue>),
     Lines(Lines),
+}
+
+/// What of the sinks of the configuration could not be opened, as far as looking tells.
+pub(super) fn check(sinks: &[SinkConfig]) -> Vec<ConfigError> {
+    let missing = |sink: &SinkConfig| {
+        let SinkKind::File(path) = &sink.kind else { return None };
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let message = format!("there is no folder {}", folder.display());
+        (!folder.is_dir()).then(|| ConfigError::new(format!("{}.path", sink.key), message))
+    };
+    sinks.iter().filter_map(missing).collect()
 }
 
 impl Sink {
@@ -105,11 +117,13 @@ impl Sink {
             Outlet::Queue(queue) => queue.fails(),
             Outlet::Lines(lines) => lines.fails(),
         };
+        failing || !self.still_late().is_empty()
+    }
+
+    fn still_late(&self) -> MutexGuard<'_, Vec<Kept>> {
         let mut late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        if late.as_mut().is_some_and(|late| !matches!(late.try_recv(), Err(TryRecvError::Empty))) {
-            *late = None;
-        }
-        failing || late.is_some()
+        late.retain_mut(|late| matches!(late.try_recv(), Err(TryRecvError::Empty)));
+        late
     }
 
     /// Waits until an event is as safe as it gets here, but no longer than `until`; tells whether it is.
@@ -117,7 +131,7 @@ impl Sink {
         if let Ok(kept) = timeout_at(until.into(), &mut kept).await {
             return matches!(kept, Ok(Ok(())));
         }
-        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        self.still_late().push(kept);
         false
     }
 

@@ -79,6 +79,7 @@ impl Gateway {
         runtime.block_on(async {
             // Programs read what is not on a terminal.
             let clear = if form == Form::Tables && stdout().is_terminal() { CLEAR } else { "" };
+            let mut was_there = false;
             loop {
                 let shown = self.ask().await.and_then(|text| form.of(text));
                 match (times, shown) {
@@ -86,7 +87,11 @@ impl Gateway {
                         write!(out, "{}", shown?)?;
                         return Ok(out.flush()?);
                     }
-                    (Times::Again, Ok(shown)) => writeln!(out, "{clear}{}", shown.trim_end())?,
+                    (Times::Again, Ok(shown)) => {
+                        was_there = true;
+                        writeln!(out, "{clear}{}", shown.trim_end())?;
+                    }
+                    (Times::Again, Err(error)) if !was_there => return Err(error),
                     // One that starts again is there again in a moment. Nothing can be done about a closed terminal.
                     (Times::Again, Err(error)) => drop(writeln!(stderr(), "{error:#}")),
                 }

@@ -1,6 +1,7 @@
 //! What people have at a terminal: the status as tables, completions, the manual page, colours.
 
-use std::process::{Command, Output};
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{Gateway, Setup, eventually, program, python};
 
@@ -134,10 +135,18 @@ fn a_status_that_is_watched_comes_again() {
     assert!(out.lines().count() >= 2 && out.lines().all(read), "{out}");
     let (out, _) = piped(&[]);
     assert!(out.matches("Bucketport ").count() >= 2 && !out.contains('\x1b'), "{out}");
-    // A gateway that is gone may come again.
+    // A gateway that is gone may come again, one that never was there may not.
+    let mut watching = Command::new("timeout");
+    watching.args(["5", program, "status", "--watch", "--url", &url]);
+    let mut watching = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut first = [0];
+    watching.stdout.as_mut().expect("piped").read_exact(&mut first).expect("its status");
     gateway.kill();
+    let output = watching.wait_with_output().expect("it runs");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), err.contains("cannot reach")), (Some(124), true), "{err}");
     let (out, err) = piped(&[]);
-    assert!(out.is_empty() && err.matches("cannot reach").count() >= 2, "{out} {err}");
+    assert!(out.is_empty() && err.matches("cannot reach").count() == 1, "{out} {err}");
 }
 
 #[test]
