@@ -47,6 +47,7 @@ impl Store {
             return Err(Error::TooLarge("more than 5 GiB cannot be appended to"));
         }
         let condition = Condition::Unchanged(old.meta.clone());
-        Ok((Some(OldBytes::of(old.body, offset)), condition))
+        let old = OldBytes::of(&self.driver, path, (old.body, old.meta.version), offset);
+        Ok((Some(old), condition))
     }
 }

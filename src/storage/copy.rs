@@ -53,7 +53,7 @@ impl Store {
         };
         let get = Get { from: 0, to: None, version: source.version.clone(), memory: Memory::Callers };
         let got = self.driver.get(from, get).await?;
-        let mut bytes = OldBytes::of(got.body, got.meta.size);
+        let mut bytes = OldBytes::of(&self.driver, from, (got.body, got.meta.version), got.meta.size);
         let mut upload = Upload::plan(&Arc::new(self.clone()), to.clone()).await?;
         match upload.fill(&mut bytes).await {
             Ok(()) => upload.commit(&condition).await.map(drop),

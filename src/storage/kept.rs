@@ -321,7 +321,7 @@ impl Store {
         if got.meta.size < tail.size {
             return Err(Error::Changed);
         }
-        Ok(Some(OldBytes::of(got.body, size)))
+        Ok(Some(OldBytes::of(&self.whole, &path, (got.body, got.meta.version), size)))
     }
 
     /// Deletes the tail of `kept`, which its record does not name any more.

@@ -1,10 +1,13 @@
 //! Where the bytes of an upload come from: the client, or what is in the store already.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::driver::Body;
+use super::driver::{Body, Driver, Get, Memory, Version};
 use super::error::{Error, Result};
+use super::path::StorePath;
 use crate::data::{DataConnection, Pacing};
 
 /// Where an upload's bytes come from.
@@ -23,21 +26,44 @@ impl Source for Box<dyn DataConnection> {
 
 /// The old bytes that stay, as the source of an upload.
 ///
-/// They come in one body, which pins them to one version, and without a charge to the budget: they go straight into
-/// the part, which has one. An append that waited for memory to read with, while its part holds memory that others
-/// wait for, could wait for ever.
+/// They come without a charge to the budget: they go straight into the part, which has one. An append that waited for
+/// memory to read with, while its part holds memory that others wait for, could wait for ever. So they come in one body,
+/// which pins them to one version, and if that breaks in another one of the same version.
 pub(super) struct OldBytes {
-    body: Box<dyn Body>,
+    driver: Arc<dyn Driver>,
+    path: StorePath,
+    version: Option<Version>,
+    /// None if it broke.
+    body: Option<Box<dyn Body>>,
+    /// Nothing has come since it was opened again.
+    in_doubt: bool,
     piece: Bytes,
+    /// Bytes that were taken.
+    position: u64,
     left: u64,
     /// None if they may come as fast as the store gives them.
     pace: Option<Box<dyn Pacing>>,
 }
 
 impl OldBytes {
-    /// The first `left` bytes of `body`.
-    pub(super) fn of(body: Box<dyn Body>, left: u64) -> Self {
-        Self { body, piece: Bytes::new(), left, pace: None }
+    /// The first `left` bytes of `body`, which is of this version of the file at `path` from its first byte on.
+    pub(super) fn of(
+        driver: &Arc<dyn Driver>,
+        path: &StorePath,
+        (body, version): (Box<dyn Body>, Option<Version>),
+        left: u64,
+    ) -> Self {
+        Self {
+            driver: Arc::clone(driver),
+            path: path.clone(),
+            version,
+            body: Some(body),
+            in_doubt: false,
+            piece: Bytes::new(),
+            position: 0,
+            left,
+            pace: None,
+        }
     }
 
     /// They come no faster than this allows.
@@ -48,6 +74,47 @@ impl OldBytes {
     /// Bytes that are left of it.
     pub(super) fn left(&self) -> u64 {
         self.left
+    }
+
+    /// The next piece, when all of the one before was taken. Dropping the future loses nothing.
+    async fn next(&mut self) -> Result<Bytes> {
+        loop {
+            let Some(body) = &mut self.body else {
+                self.body = Some(self.rest().await?);
+                self.in_doubt = true;
+                continue;
+            };
+            // The body keeps what it is waiting for when this future is dropped.
+            match body.next().await {
+                Ok(chunk) => {
+                    let bytes = chunk.ok_or(Error::Changed)?.bytes;
+                    self.in_doubt &= bytes.is_empty();
+                    return Ok(bytes);
+                }
+                // Its own retries end a few minutes after it began, and what is held to a rate may take hours.
+                Err(Error::Store(error)) if self.version.is_some() && !self.in_doubt => {
+                    tracing::debug!(path = %self.path, error = &error as &dyn std::error::Error, "goes on in another body");
+                    self.body = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What has not been taken yet, of the same version.
+    async fn rest(&mut self) -> Result<Box<dyn Body>> {
+        let get = Get {
+            from: self.position,
+            to: Some(self.position + self.left),
+            version: self.version.clone(),
+            memory: Memory::Callers,
+        };
+        match self.driver.get(&self.path, get).await {
+            Ok(got) => Ok(got.body),
+            // It was there.
+            Err(Error::NotFound) => Err(Error::Changed),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -61,12 +128,12 @@ impl Source for OldBytes {
             return Ok(0);
         }
         while self.piece.is_empty() {
-            // The body keeps what it is waiting for when this future is dropped.
-            self.piece = self.body.next().await?.ok_or(Error::Changed)?.bytes;
+            self.piece = self.next().await?;
         }
         let spare = buffer.capacity() - buffer.len();
         let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(spare).min(self.piece.len());
         buffer.extend_from_slice(&self.piece.split_to(taken));
+        self.position += taken as u64;
         self.left -= taken as u64;
         if let Some(pace) = &mut self.pace {
             pace.owe(taken);

@@ -7,11 +7,12 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use axum::http::response::Parts;
 use axum::http::{HeaderValue, Response, StatusCode};
+use bucketport::data::Abort;
 use bucketport::storage::{Error, Existing, UploadMode};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 
-use crate::data::body;
+use crate::data::{FakeData, Step, body};
 use crate::faults::run_everywhere as run;
 use crate::fixture::PART;
 use crate::server::{Call, Edit, Fault};
@@ -28,6 +29,11 @@ fn half(parts: Parts, body: &Bytes) -> Response<Body> {
     };
     let pieces = stream::once(async { Ok(half) }).chain(stream::once(breaks));
     Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+fn half_without_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
+    parts.headers.remove(ETAG);
+    half(parts, body)
 }
 
 fn streamed(parts: Parts, body: Bytes) -> Response<Body> {
@@ -133,8 +139,8 @@ async fn an_append_to_what_changed_is_refused_without_etags() {
             fixture.store().plan_upload(&fixture.path("file"), UploadMode::Append).await.expect("there");
         fixture.put("file", &body(101, 2)).await;
         faults.add(Call::Head, 0, ALWAYS, Fault::Edited(without_etag));
-        let (data, _seen) = crate::data::FakeData::uploads(crate::data::in_odd_chunks(&body(10, 3)));
-        let result = planned.run(data, &bucketport::data::Abort::new()).await;
+        let (data, _seen) = FakeData::uploads(crate::data::in_odd_chunks(&body(10, 3)));
+        let result = planned.run(data, &Abort::new()).await;
         faults.clear();
         assert!(matches!(result, Err(Error::Changed)), "{result:?}");
         fixture.assert_holds("file", &body(101, 2)).await;
@@ -210,8 +216,8 @@ async fn a_body_that_breaks_is_not_gone_on_with_in_another_file() {
         faults.add(Call::Get, 0, 1, Fault::Edited(half));
         let planned = fixture.store().plan_download(&fixture.path("file"), 0).await.expect("there");
         fixture.put("file", &body(PART / 2, 2)).await;
-        let (data, seen) = crate::data::FakeData::downloads();
-        let result = planned.run(data, &bucketport::data::Abort::new()).await;
+        let (data, seen) = FakeData::downloads();
+        let result = planned.run(data, &Abort::new()).await;
         assert!(matches!(result, Err(Error::Replaced)), "{result:?}");
         let seen = seen.lock().expect("not poisoned");
         assert!(seen.reset && seen.received == body(PART / 2, 1)[..seen.received.len()]);
@@ -222,22 +228,99 @@ async fn a_body_that_breaks_is_not_gone_on_with_in_another_file() {
 /// Without etags nothing says whether it is the same file, so it is not gone on with at all.
 #[tokio::test]
 async fn a_body_without_an_etag_that_breaks_is_not_gone_on_with() {
-    fn half_without_etag(mut parts: Parts, body: &Bytes) -> Response<Body> {
-        parts.headers.remove(ETAG);
-        half(parts, body)
-    }
     run(async |fixture, faults| {
         fixture.put("file", &body(PART / 2, 1)).await;
         faults.add(Call::Get, 0, 1, Fault::Edited(half_without_etag));
         faults.add(Call::Get, 0, ALWAYS, Fault::Edited(without_etag));
         let planned = fixture.store().plan_download(&fixture.path("file"), 0).await.expect("there");
         fixture.put("file", &body(PART / 2, 2)).await;
-        let (data, seen) = crate::data::FakeData::downloads();
-        let result = planned.run(data, &bucketport::data::Abort::new()).await;
+        let (data, seen) = FakeData::downloads();
+        let result = planned.run(data, &Abort::new()).await;
         faults.clear();
         assert!(result.is_err(), "{result:?}");
         let seen = seen.lock().expect("not poisoned");
         assert!(seen.reset && seen.received == body(PART / 2, 1)[..seen.received.len()]);
+    })
+    .await;
+}
+
+/// An append that is held to a rate reads the old file for hours, and hears of its broken connections no more than a download.
+#[tokio::test]
+async fn old_bytes_whose_body_breaks_are_gone_on_with() {
+    run(async |fixture, faults| {
+        for size in [PART / 2, 3 * PART] {
+            for (mode, stay) in [(UploadMode::Append, size), (UploadMode::From(size as u64 - 7), size - 7)] {
+                let (old, added) = (body(size, 1), body(100, 2));
+                fixture.put("file", &old).await;
+                // What the client library does about it fails as well.
+                for _ in 0..3 {
+                    faults.add(Call::Get, 0, 1, Fault::Edited(half));
+                    faults.add(Call::Get, 0, 1, Fault::Answer(400, ""));
+                }
+                fixture.upload("file", mode, &added).await.expect("goes on");
+                faults.clear();
+                fixture.assert_holds("file", &[&old[..stay], &added].concat()).await;
+            }
+        }
+        // What the store cannot copy is read like them.
+        let old = body(3 * PART, 1);
+        fixture.put("file", &old).await;
+        faults.add(Call::Get, 0, 1, Fault::Edited(half));
+        faults.add(Call::Get, 0, 1, Fault::Answer(400, ""));
+        let store = fixture.store().copying_at_most(10);
+        let (from, to) = (fixture.path("file"), fixture.path("renamed"));
+        store.rename(&from, &to, Existing::Replace).await.expect("goes on");
+        faults.clear();
+        fixture.assert_holds("renamed", &old).await;
+    })
+    .await;
+}
+
+/// A store that never gives more than it has given is not asked for ever.
+#[tokio::test]
+async fn old_bytes_that_do_not_come_any_more_end_the_append() {
+    fn none(parts: Parts, _: &Bytes) -> Response<Body> {
+        half(parts, &Bytes::new())
+    }
+    run(async |fixture, faults| {
+        let old = body(PART / 2, 1);
+        fixture.put("file", &old).await;
+        faults.add(Call::Get, 0, 1, Fault::Edited(half));
+        for _ in 0..2 {
+            faults.add(Call::Get, 0, 1, Fault::Answer(400, ""));
+            faults.add(Call::Get, 0, 1, Fault::Edited(none));
+        }
+        faults.add(Call::Get, 0, ALWAYS, Fault::Answer(400, ""));
+        let before = faults.count(Call::Get);
+        assert_err!(fixture.upload("file", UploadMode::Append, &body(100, 2)).await, Store(_));
+        assert_eq!(faults.count(Call::Get) - before, 4);
+        faults.clear();
+        fixture.assert_holds("file", &old).await;
+        fixture.assert_nothing_left().await;
+    })
+    .await;
+}
+
+/// Old bytes of one file must not be followed by those of another.
+#[tokio::test]
+async fn old_bytes_whose_body_breaks_are_not_gone_on_with_in_another_file() {
+    run(async |fixture, faults| {
+        for (first, later) in [(half as Edit, None), (half_without_etag, Some(without_etag as Edit))] {
+            fixture.put("file", &body(PART / 2, 1)).await;
+            faults.add(Call::Get, 0, 1, Fault::Edited(first));
+            if let Some(later) = later {
+                for call in [Call::Get, Call::Head] {
+                    faults.add(call, 0, ALWAYS, Fault::Edited(later));
+                }
+            }
+            let planned = fixture.store().plan_upload(&fixture.path("file"), UploadMode::Append).await;
+            fixture.put("file", &body(PART / 2, 2)).await;
+            let (data, _) = FakeData::uploads([Step::Send(body(100, 3))]);
+            let result = planned.expect("there").run(data, &Abort::new()).await;
+            faults.clear();
+            assert!(matches!(result, Err(Error::Changed | Error::Store(_))), "{result:?}");
+            fixture.assert_holds("file", &body(PART / 2, 2)).await;
+        }
     })
     .await;
 }
