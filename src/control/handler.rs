@@ -124,15 +124,17 @@ impl Backend {
             // What is sent with other line ends may be larger than the file.
             let announced = transfer.announced.filter(|_| content == Content::AsSent);
             // First what does not depend on load: to try again later would not help whoever may not do it at all.
-            let mut plan = abort.unless_requested(files.plan_upload(&pending.path, mode, content)).await?;
+            let possible = abort.unless_requested(files.check_upload(&pending.path, mode, content)).await?;
             let allowance = Arc::new(admission.upload(announced).map_err(DataError::from)?);
-            allowance.begins_at(plan.begins_at()).map_err(DataError::from)?;
-            // What an append leaves of the old file is read as for a download, to be written again.
-            plan.read_at(admission.download_pace());
-            let stored_at = plan.made_path().cloned();
+            allowance.begins_at(possible.begins_at()).map_err(DataError::from)?;
+            let stored_at = possible.made_path().cloned();
             // Room for the event before anything is stored, so that a refusal means that nothing was.
             let path = stored_at.as_ref().unwrap_or(&pending.path);
             let telling = self.announce(EventType::Upload, path, None, files)?;
+            // And before what was kept of a broken upload is taken up, or who is refused would hold it up for others.
+            let mut plan = abort.unless_requested(possible.take_up()).await?;
+            // What an append leaves of the old file is read as for a download, to be written again.
+            plan.read_at(admission.download_pace());
             let bytes = self.counted_bytes(pending, files, direction);
             let data = Metered::open(transfer.opener.open().await?, &pending.moved, bytes);
             let mut data = Limited::upload(data, admission.upload_pace(), &allowance);

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::error::{Error, Result};
 use super::listed::{Listed, Listing, directory};
 use super::tree::{NoFiles, Tree};
-use super::upload::{Naming, PlannedUpload, made_names};
+use super::upload::{Naming, PossibleUpload, made_names};
 use crate::config::{NamePattern, Permission};
 use crate::data::Content;
 use crate::path::VirtualPath;
@@ -231,12 +231,12 @@ impl Files {
     }
 
     /// Checks that an upload of this kind and content to `path` is allowed and possible.
-    pub async fn plan_upload(
+    pub async fn check_upload(
         &self,
         path: &VirtualPath,
         mode: UploadMode,
         content: Content,
-    ) -> Result<PlannedUpload> {
+    ) -> Result<PossibleUpload> {
         let rules = self.tree.rules(path);
         let is_append = mode == UploadMode::Append;
         // An APPE that goes on with an upload adds to no file that is there.
@@ -273,19 +273,19 @@ impl Files {
             UploadMode::Replace | UploadMode::Create | UploadMode::Append | UploadMode::Continue(_) => mode,
         };
         let is_unique = rules.unique_names && mode == UploadMode::Create;
-        match plan(store, &key, mode, content).await {
+        match check(store, &key, mode, content).await {
             Err(storage::Error::AlreadyExists) if is_unique => {
-                Box::pin(self.plan_beside(path, content)).await
+                Box::pin(self.check_beside(path, content)).await
             }
-            planned => {
+            possible => {
                 let naming = if is_unique { Naming::Unique } else { Naming::Given };
-                Ok(PlannedUpload { upload: planned?, naming })
+                Ok(PossibleUpload { upload: possible?, naming })
             }
         }
     }
 
     /// The upload to `path`, which is taken, under a name of its own.
-    async fn plan_beside(&self, path: &VirtualPath, content: Content) -> Result<PlannedUpload> {
+    async fn check_beside(&self, path: &VirtualPath, content: Content) -> Result<PossibleUpload> {
         for name in made_names(path.file_name()) {
             let made = path.parent().resolve(&name);
             let made = made.map_err(|_| storage::Error::NameNotAllowed("holds a control character"))?;
@@ -297,9 +297,9 @@ impl Files {
                 continue;
             }
             let (store, key) = self.stored(&made)?;
-            match plan(store, &key, UploadMode::Create, content).await {
+            match check(store, &key, UploadMode::Create, content).await {
                 Err(storage::Error::AlreadyExists | storage::Error::NameNotAllowed(_)) => {}
-                planned => return Ok(PlannedUpload { upload: planned?, naming: Naming::Made(made) }),
+                possible => return Ok(PossibleUpload { upload: possible?, naming: Naming::Made(made) }),
             }
         }
         Err(storage::Error::AlreadyExists.into())
@@ -397,14 +397,14 @@ async fn told_of_a_drop_box(store: &Store, key: &StorePath) -> Result<Entry> {
     }
 }
 
-async fn plan(
+async fn check(
     store: &Arc<Store>,
     key: &StorePath,
     mode: UploadMode,
     content: Content,
-) -> storage::Result<storage::PlannedUpload> {
+) -> storage::Result<storage::PossibleUpload> {
     match content {
-        Content::AsSent => store.plan_upload(key, mode).await,
-        Content::Converted => store.plan_converted_upload(key, mode).await,
+        Content::AsSent => store.check_upload(key, mode).await,
+        Content::Converted => store.check_converted_upload(key, mode).await,
     }
 }

@@ -15,4 +15,4 @@ pub(crate) use failure::{failure, transfer_result};
 pub use files::{Files, Place};
 pub use listed::{Listed, Listing};
 pub use tree::NoFiles;
-pub use upload::PlannedUpload;
+pub use upload::{PlannedUpload, PossibleUpload};

@@ -11,11 +11,18 @@ use crate::storage;
 /// How many numbers are tried. A device that gives every file one name would cost a request for each that is there.
 const NUMBERS: usize = 9;
 
+/// An upload that is allowed and whose conditions hold. It has not taken anything yet.
+#[derive(Debug)]
+pub struct PossibleUpload {
+    pub(super) upload: storage::PossibleUpload,
+    pub(super) naming: Naming,
+}
+
 /// An upload whose conditions held when it was planned.
 #[derive(Debug)]
 pub struct PlannedUpload {
-    pub(super) upload: storage::PlannedUpload,
-    pub(super) naming: Naming,
+    upload: storage::PlannedUpload,
+    naming: Naming,
 }
 
 /// Where its name comes from.
@@ -29,7 +36,7 @@ pub(super) enum Naming {
     Made(VirtualPath),
 }
 
-impl PlannedUpload {
+impl PossibleUpload {
     /// Where it goes, if that is not where the client said.
     pub fn made_path(&self) -> Option<&VirtualPath> {
         match &self.naming {
@@ -43,6 +50,14 @@ impl PlannedUpload {
         self.upload.begins_at()
     }
 
+    /// Takes up what it goes on with, if that was kept of a broken upload.
+    pub async fn take_up(self) -> Result<PlannedUpload> {
+        let Self { upload, naming } = self;
+        Ok(PlannedUpload { upload: upload.take_up().await?, naming })
+    }
+}
+
+impl PlannedUpload {
     /// What of the file is in the store already comes from there no faster than `pace` allows.
     pub fn read_at(&mut self, pace: impl Pacing + 'static) {
         self.upload.read_at(pace);

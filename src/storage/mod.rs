@@ -40,7 +40,7 @@ pub use entry::{Entry, EntryKind};
 pub use error::{Error, Result};
 pub use list::{Listed, Listing};
 pub use path::StorePath;
-pub use plan::{PlannedDownload, PlannedUpload, Stored, UploadMode};
+pub use plan::{PlannedDownload, PlannedUpload, PossibleUpload, Stored, UploadMode};
 pub use relocation::RENAME_ABANDONED;
 pub use store::Store;
 pub use stores::{Stores, check};

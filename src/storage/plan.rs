@@ -53,7 +53,27 @@ impl UploadMode {
     }
 }
 
-/// An upload whose conditions held when it was planned.
+/// An upload whose conditions hold. What it goes on with, if that was kept of a broken one, is nobody's still.
+#[derive(Debug)]
+pub struct PossibleUpload(Possible);
+
+#[derive(Debug)]
+enum Possible {
+    Whole(Box<PlannedUpload>),
+    Rest(Box<Rest>),
+}
+
+/// What goes on with `kept` at byte `from`.
+#[derive(Debug)]
+struct Rest {
+    store: Arc<Store>,
+    path: StorePath,
+    position: Position,
+    kept: Kept,
+    from: u64,
+}
+
+/// An upload whose conditions held when it was planned, and that has what it goes on with.
 #[derive(Debug)]
 pub struct PlannedUpload {
     upload: Upload,
@@ -83,30 +103,40 @@ pub struct PlannedDownload {
 }
 
 impl Store {
-    /// Checks that an upload to `path` is possible.
+    /// Checks that an upload to `path` is possible, and makes it ready.
     pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
-        let kept = self.kept_at_all(path).await?;
-        match (mode.position(), kept) {
-            (Some(position), Some(kept)) if self.is_rest(path, position, &kept).await? => {
-                Box::pin(self.plan_rest(path, position, &kept)).await
-            }
-            (_, kept) => Box::pin(self.plan_whole(path, mode, kept)).await,
-        }
+        self.check_upload(path, mode).await?.take_up().await
     }
 
-    /// Like [`Store::plan_upload`], for bytes that the client counts otherwise.
-    ///
-    /// Semantics decision: nothing of it is kept, and it does not go on with what was. Whoever asks for the size to go on
-    /// from there would send the wrong bytes.
-    pub async fn plan_converted_upload(
+    /// Checks that an upload to `path` is possible. Writes nothing, so that it can still be refused for other reasons.
+    pub async fn check_upload(
         self: &Arc<Self>,
         path: &StorePath,
         mode: UploadMode,
-    ) -> Result<PlannedUpload> {
+    ) -> Result<PossibleUpload> {
+        let kept = self.kept_at_all(path).await?;
+        match (mode.position(), kept) {
+            (Some(position), Some(kept)) if self.is_rest(path, position, &kept).await? => {
+                let rest = Rest::of(self, path, position, kept)?;
+                Ok(PossibleUpload(Possible::Rest(Box::new(rest))))
+            }
+            (_, kept) => Ok(PossibleUpload::whole(Box::pin(self.plan_whole(path, mode, kept)).await?)),
+        }
+    }
+
+    /// Like [`Store::check_upload`], for bytes that the client counts otherwise.
+    ///
+    /// Semantics decision: nothing of it is kept, and it does not go on with what was. Whoever asks for the size to go on
+    /// from there would send the wrong bytes.
+    pub async fn check_converted_upload(
+        self: &Arc<Self>,
+        path: &StorePath,
+        mode: UploadMode,
+    ) -> Result<PossibleUpload> {
         let kept = self.kept_at_all(path).await?;
         let mut planned = Box::pin(self.plan_whole(path, mode, kept)).await?;
         planned.upload.keep_nothing();
-        Ok(planned)
+        Ok(PossibleUpload::whole(planned))
     }
 
     /// Whether an upload to `path` goes on with `kept`.
@@ -119,34 +149,6 @@ impl Store {
                 Position::End => !self.exists(path).await?,
                 Position::Offset(_) => true,
             })
-    }
-
-    /// An upload that goes on with what was kept.
-    async fn plan_rest(
-        self: &Arc<Self>,
-        path: &StorePath,
-        position: Position,
-        kept: &Kept,
-    ) -> Result<PlannedUpload> {
-        let from = match position {
-            Position::End => kept.len(),
-            Position::Offset(offset) if offset > kept.len() => return Err(Error::OffsetBeyondEnd),
-            // Parts that the store has cannot be read again, nor cut.
-            Position::Offset(offset) if offset < kept.in_parts() => {
-                return Err(Error::OffsetNotKept(kept.in_parts()));
-            }
-            Position::Offset(offset) => offset,
-        };
-        // What is taken up is what was seen, so `from` is a byte of it.
-        let taken = self.take_up(kept).await?;
-        let condition = taken.condition.clone();
-        match Upload::resume(self, path, taken, from).await {
-            Ok((upload, old)) => Ok(PlannedUpload { upload, old, condition }),
-            // Semantics decision: nothing is left to go on with. Who appends without an offset is asked to try again, since
-            // a file of the rest alone would pass for whole.
-            Err(Error::Changed) if matches!(position, Position::Offset(_)) => Err(Error::OffsetBeyondEnd),
-            Err(error) => Err(error),
-        }
     }
 
     /// An upload that begins with its first byte, or with those of a complete file.
@@ -184,12 +186,60 @@ impl Store {
     }
 }
 
-impl PlannedUpload {
-    /// Bytes of the file that are there before the first one arrives.
-    pub fn begins_at(&self) -> u64 {
-        self.upload.total() + self.old.as_ref().map_or(0, OldBytes::left)
+impl Rest {
+    /// Fails if `kept` has no such byte to go on from.
+    fn of(store: &Arc<Store>, path: &StorePath, position: Position, kept: Kept) -> Result<Self> {
+        let from = match position {
+            Position::End => kept.len(),
+            Position::Offset(offset) if offset > kept.len() => return Err(Error::OffsetBeyondEnd),
+            // Parts that the store has cannot be read again, nor cut.
+            Position::Offset(offset) if offset < kept.in_parts() => {
+                return Err(Error::OffsetNotKept(kept.in_parts()));
+            }
+            Position::Offset(offset) => offset,
+        };
+        Ok(Self { store: Arc::clone(store), path: path.clone(), position, kept, from })
     }
 
+    async fn take_up(self) -> Result<PlannedUpload> {
+        let Self { store, path, position, kept, from } = self;
+        // What is taken up is what was seen, so `from` is a byte of it.
+        let taken = store.take_up(&kept).await?;
+        let condition = taken.condition.clone();
+        match Upload::resume(&store, &path, taken, from).await {
+            Ok((upload, old)) => Ok(PlannedUpload { upload, old, condition }),
+            // Semantics decision: nothing is left to go on with. Who appends without an offset is asked to try again, since
+            // a file of the rest alone would pass for whole.
+            Err(Error::Changed) if matches!(position, Position::Offset(_)) => Err(Error::OffsetBeyondEnd),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl PossibleUpload {
+    fn whole(planned: PlannedUpload) -> Self {
+        Self(Possible::Whole(Box::new(planned)))
+    }
+
+    /// Bytes of the file that are there before the first one arrives.
+    pub fn begins_at(&self) -> u64 {
+        match &self.0 {
+            Possible::Whole(planned) => planned.old.as_ref().map_or(0, OldBytes::left),
+            Possible::Rest(rest) => rest.from,
+        }
+    }
+
+    /// Takes up what it goes on with, so that nobody else does. Fails with `Busy` if somebody else has or something was
+    /// changed since, and if something of it is gone; then nothing of it is left.
+    pub async fn take_up(self) -> Result<PlannedUpload> {
+        match self.0 {
+            Possible::Whole(planned) => Ok(*planned),
+            Possible::Rest(rest) => Box::pin(rest.take_up()).await,
+        }
+    }
+}
+
+impl PlannedUpload {
     /// What of the file is in the store already comes from there no faster than `pace` allows.
     pub fn read_at(&mut self, pace: impl Pacing + 'static) {
         if let Some(old) = &mut self.old {

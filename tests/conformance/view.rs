@@ -210,7 +210,8 @@ impl Gateway {
         let files = &self.files;
         match step {
             Step::Put(at) => {
-                let plan = files.plan_upload(&path(at), UploadMode::Replace, Content::AsSent).await?;
+                let plan = files.check_upload(&path(at), UploadMode::Replace, Content::AsSent).await?;
+                let plan = plan.take_up().await?;
                 let (data, _) = FakeData::uploads([Sent::Send(Bytes::copy_from_slice(content))]);
                 plan.run(data, &Abort::new()).await?;
             }
