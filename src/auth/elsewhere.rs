@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::caller::Caller;
 use super::error::LoginError;
-use super::granted::Answer;
+use super::granted::{Answer, Granted};
 use super::http::HttpUsers;
 use super::ldap::LdapUsers;
 use super::lockout::LONGEST_DELAY;
@@ -65,8 +65,32 @@ impl Elsewhere {
         if password.expose_secret().is_empty() {
             return Err(LoginError::BadCredentials);
         }
+        // What needs no question waits for none: neither a service that is silent nor a flood of guesses keeps it out.
+        let granted = match self.kept(name, password, caller) {
+            Some(granted) => granted,
+            None => self.asked(name, password, caller).await?.ok_or(LoginError::BadCredentials)?,
+        };
+        caller.may_be(&granted.user, granted.certificate.as_ref())?;
+        Ok(Arc::clone(&granted.user))
+    }
+
+    /// What was answered before and still holds; does not wait.
+    fn kept(&self, name: &str, password: &SecretString, caller: Caller<'_>) -> Option<Arc<Granted>> {
+        match &self.way {
+            Way::Http(http) => http.kept(name, password, caller),
+            Way::Ldap(_) => None,
+        }
+    }
+
+    /// What is answered now, when the address has its turn; none when name or password are wrong.
+    async fn asked(
+        &self,
+        name: &str,
+        password: &SecretString,
+        caller: Caller<'_>,
+    ) -> Result<Option<Arc<Granted>>, LoginError> {
         let deadline = Instant::now() + self.timeout;
-        let Ok(turn) = timeout_at(deadline, self.turns.wait(caller.address)).await else {
+        let Ok(_turn) = timeout_at(deadline, self.turns.wait(caller.address)).await else {
             tracing::warn!(
                 name,
                 "cannot ask whether the user may log in: its address asks too much at one time"
@@ -81,20 +105,16 @@ impl Elsewhere {
             Ok(Err(_)) => Err("the answer made no sense".to_owned()),
             Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         };
-        let granted = match answer {
-            Ok(granted) => granted,
+        match answer {
+            Ok(granted) => Ok(granted),
             Err(why) => {
                 tracing::warn!(name, why, "cannot ask whether the user may log in");
                 // Not counted, since nobody is to be locked out because the service is down. Instead nobody asks it again
                 // so soon: the turn lasts as long as a refusal would take.
                 sleep_until(begun + LONGEST_DELAY).await;
-                return Err(LoginError::Unavailable);
+                Err(LoginError::Unavailable)
             }
-        };
-        drop(turn);
-        let granted = granted.ok_or(LoginError::BadCredentials)?;
-        caller.may_be(&granted.user, granted.certificate.as_ref())?;
-        Ok(Arc::clone(&granted.user))
+        }
     }
 
     async fn ask(&self, name: &str, password: &SecretString, caller: Caller<'_>) -> Answer {

@@ -62,18 +62,21 @@ impl HttpUsers {
         Ok(Self { config, client, kept })
     }
 
+    /// What was answered to this question before, if that still holds. It does not wait.
+    pub(super) fn kept(
+        &self,
+        name: &str,
+        password: &SecretString,
+        caller: Caller<'_>,
+    ) -> Option<Arc<Granted>> {
+        self.kept.answers.as_ref()?;
+        self.kept.get(&self.kept.key(&question(name, password, caller).ok()?))
+    }
+
     pub(super) async fn ask(&self, name: &str, password: &SecretString, caller: Caller<'_>) -> Answer {
-        let question = Question {
-            user: name,
-            password: password.expose_secret(),
-            address: caller.address.to_canonical().to_string(),
-            tls: caller.tls_version.map(|version| TlsFacts {
-                version: version.replace('_', "."),
-                client_certificate: names(caller),
-            }),
-        };
-        let question = serde_json::to_vec(&question).map_err(|error| error.to_string())?;
+        let question = question(name, password, caller)?;
         let key = self.kept.key(&question);
+        // It may have been answered to another connection while this one waited for its turn.
         if let Some(granted) = self.kept.get(&key) {
             return Ok(Some(granted));
         }
@@ -94,6 +97,19 @@ impl HttpUsers {
         self.kept.keep(key, &granted);
         Ok(Some(granted))
     }
+}
+
+fn question(name: &str, password: &SecretString, caller: Caller<'_>) -> Result<Vec<u8>, String> {
+    let question = Question {
+        user: name,
+        password: password.expose_secret(),
+        address: caller.address.to_canonical().to_string(),
+        tls: caller.tls_version.map(|version| TlsFacts {
+            version: version.replace('_', "."),
+            client_certificate: names(caller),
+        }),
+    };
+    serde_json::to_vec(&question).map_err(|error| error.to_string())
 }
 
 /// The names in the certificate, while it is valid.

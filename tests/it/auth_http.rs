@@ -302,6 +302,29 @@ fn positive_answers_are_kept_if_that_is_asked_for() {
 }
 
 #[test]
+fn who_needs_no_question_does_not_wait_for_those_of_others() {
+    let service =
+        Service::start(|question| if question["user"] == "acme" { acme(question) } else { (SILENCE, String::new()) });
+    let gateway = service.gateway("cache = \"5m\"\ntimeout = \"30s\"");
+    assert_eq!(attempt(&gateway, "acme", "right").0, 230);
+    // All questions that there may be, those of the user's own address among them.
+    let mut waiting = Vec::new();
+    for address in [1, 9, 10, 11] {
+        for number in 0..9 {
+            let mut raw = gateway.connect_from([127, 0, 0, address].into());
+            raw.expect(&format!("USER guess{address}-{number}"), 331);
+            raw.send("PASS x");
+            waiting.push(raw);
+        }
+    }
+    eventually("the questions", Duration::from_secs(20), || service.asked().len() == 33);
+    assert_eq!(attempt(&gateway, "acme", "right").0, 230);
+    // All of them are under way still.
+    assert!(!gateway.log().contains("no answer within"), "{}", gateway.log());
+    assert_eq!(service.asked().len(), 33);
+}
+
+#[test]
 fn the_service_is_told_of_tls() {
     let service = Service::start(acme);
     let certificate = Certificate::new();
