@@ -1,7 +1,7 @@
 //! What sockets need, whoever they serve.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -78,9 +78,26 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// What one client can take addresses from: a host with IPv6 has a whole /64.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_of_one_host_counts_as_one() {
+        let at = |address: &str| -> IpAddr { address.parse().expect("an address") };
+        assert_eq!(network(at("2001:db8::1")), network(at("2001:db8::ffff:1:2:3")));
+        assert_ne!(network(at("2001:db8::1")), network(at("2001:db8:0:1::1")));
+        assert_eq!(network(at("::ffff:192.0.2.1")), at("192.0.2.1"));
+        assert_ne!(network(at("192.0.2.1")), network(at("192.0.2.2")));
+    }
 
     #[tokio::test]
     async fn a_watched_connection_is_asked_for_signs_of_life() {

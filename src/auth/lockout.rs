@@ -3,7 +3,7 @@
 //! there: what others do, at the same address or in the same name, does not keep it out.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moka::ops::compute::Op;
@@ -11,6 +11,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::spelling::folded;
+use crate::net::network;
 
 /// Failures in a row from one address, beyond which each one locks it out. Many devices may share an address.
 const FREE_OF_ADDRESS: u32 = 10;
@@ -187,14 +188,6 @@ fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times)).min(longest)
 }
 
-/// What one client can take addresses from: a host with IPv6 has a whole /64.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::time::advance;
@@ -351,14 +344,6 @@ mod tests {
         let delays: Vec<_> = (0..40).map(|_| attempt.failed().as_millis()).collect();
         assert_eq!(delays[..6], [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(delays[39], 1000);
-    }
-
-    #[test]
-    fn a_network_of_one_host_counts_as_one() {
-        assert_eq!(network(at("2001:db8::1")), network(at("2001:db8::ffff:1:2:3")));
-        assert_ne!(network(at("2001:db8::1")), network(at("2001:db8:0:1::1")));
-        assert_eq!(network(at("::ffff:192.0.2.1")), at("192.0.2.1"));
-        assert_ne!(network(at("192.0.2.1")), network(at("192.0.2.2")));
     }
 
     #[tokio::test]

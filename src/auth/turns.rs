@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::lockout::network;
+use crate::net::network;
 
 /// Turns of one address at one time. Many devices may share an address, and wait for each other for moments then.
 const MOST: usize = 8;

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// How many there are, and how many of them one address may have.
+use crate::net::network;
+
+/// How many there are, and how many of them one address may have, which with IPv6 is a network that one host has.
 #[derive(Debug)]
 pub(super) struct Places {
     most: usize,
@@ -58,7 +60,7 @@ impl Places {
             *counts.entry(holder.address()).or_default() += 1;
         }
         let of = |address: IpAddr| counts.get(&address).copied().unwrap_or_default();
-        let address = peer.ip().to_canonical();
+        let address = network(peer.ip());
         let may_have_to = |holder: &Holder| {
             !holder.is_kept() && (of(address) < self.most_of_address || holder.address() == address)
         };
@@ -99,8 +101,9 @@ impl Holder {
         self.kept.load(Ordering::Relaxed) > 0
     }
 
+    /// All addresses that one host can come from are one.
     fn address(&self) -> IpAddr {
-        self.peer.ip().to_canonical()
+        network(self.peer.ip())
     }
 }
 
@@ -165,6 +168,20 @@ mod tests {
         assert_eq!(gone(&taken), [0, 1]);
         drop(taken);
         assert_eq!(places.lock().holders.len(), 0);
+    }
+
+    #[test]
+    fn a_host_with_ipv6_has_no_more_than_others() {
+        let places = Places::new(4, 2);
+        let of = |address: &str| places.take(format!("[{address}]:40000").parse().expect("an address"));
+        let mut taken = vec![of("2001:db8:0:1::1"), of("2001:db8::1"), of("2001:db8::2")];
+        assert_eq!(gone(&taken), [0_usize; 0]);
+        taken.push(of("2001:db8::3"));
+        assert_eq!(gone(&taken), [1]);
+        taken.push(of("2001:db8:0:2::1"));
+        // All are taken now, and the other networks have one each.
+        taken.push(of("2001:db8:0:3::1"));
+        assert_eq!(gone(&taken), [1, 2]);
     }
 
     #[test]

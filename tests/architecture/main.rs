@@ -37,9 +37,8 @@ const NARROWER: &[(&str, &[&str])] = &[
     ("storage", &["config", "data", "metrics", "shutdown", "spans"]),
     // Whoever is told of something knows only what it is told.
     ("events", &["config", "metrics", "seldom", "shutdown"]),
-    // Whoever watches the gateway sees what is told of sessions and can end them. Of users, files and sockets it knows
-    // nothing.
-    ("http", &["config", "events", "metrics", "recent", "session", "sessions", "shutdown", "storage"]),
+    // Whoever watches the gateway sees what is told of sessions and can end them. Of users and files it knows nothing.
+    ("http", &["config", "events", "metrics", "net", "recent", "session", "sessions", "shutdown", "storage"]),
     // Another process's status, over HTTP.
     ("terminal", &["config", "http"]),
     ("logging", &["config", "seldom", "spans"]),
