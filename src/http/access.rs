@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::observer::Sight;
 use super::server::Peer;
 use super::shared::Shared;
-use super::token::{Shown, is_same_origin};
+use super::token::{Busy, Shown, is_same_origin};
 
 /// What whoever sent these headers may see. A wrong token is an error rather than a look at less.
 pub(super) async fn sight(shared: &Shared, headers: &HeaderMap, peer: &Peer) -> Result<Sight, Response> {
     let Some(token) = &shared.token else { return Ok(Sight::Numbers) };
-    match token.shown(headers).await {
+    match token.shown(headers).await.map_err(busy)? {
         Shown::Nothing => Ok(Sight::Numbers),
         Shown::Token | Shown::Cookie => Ok(Sight::Details),
         Shown::Wrong => Err(wrong(peer)),
@@ -33,13 +33,17 @@ pub(super) async fn change(shared: &Shared, headers: &HeaderMap, peer: &Peer) ->
     let Some(token) = &shared.token else {
         return Err(message(StatusCode::NOT_FOUND, "http.admin_token_file is not set"));
     };
-    match token.shown(headers).await {
+    match token.shown(headers).await.map_err(busy)? {
         Shown::Token => Ok(()),
         Shown::Cookie if is_same_origin(headers) => Ok(()),
         Shown::Cookie => Err(message(StatusCode::FORBIDDEN, "not from the status page")),
         Shown::Nothing => Err(unauthorized("the admin token is missing")),
         Shown::Wrong => Err(wrong(peer)),
     }
+}
+
+pub(super) fn busy(_: Busy) -> Response {
+    message(StatusCode::SERVICE_UNAVAILABLE, "too many wrong tokens are shown now, try later")
 }
 
 fn wrong(peer: &Peer) -> Response {

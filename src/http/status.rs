@@ -118,7 +118,11 @@ pub(super) async fn sign_in(
     let form = timeout(FORM, to_bytes(body, LARGEST_FORM)).await.map_err(|_| StatusCode::REQUEST_TIMEOUT)?;
     let form = form.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     let given = url::form_urlencoded::parse(&form).find(|(name, _)| name == "token").map(|(_, value)| value);
-    if !token.is(given.as_deref().unwrap_or_default().trim()).await {
+    let right = match token.is(given.as_deref().unwrap_or_default().trim()).await {
+        Ok(right) => right,
+        Err(busy) => return Ok(access::busy(busy)),
+    };
+    if !right {
         tracing::warn!(peer = %peer.address(), "wrong admin token");
         return Ok(to_page(&format!("?{REFUSED}"), None));
     }

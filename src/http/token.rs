@@ -4,19 +4,25 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::Utc;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio::time::{sleep, timeout};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::config::read_admin_token;
 
 const COOKIE: &str = "bucketport_status";
 /// How long a person stays signed in.
 const SIGNED_IN: Duration = Duration::from_hours(12);
-/// How long a wrong token waits for its answer. With the bound on connections, this bounds guesses.
+/// How long a wrong token waits for its answer.
 const WRONG: Duration = Duration::from_secs(1);
+/// How long after a wrong token the next one is weighed, whoever shows it and over whichever connection. Who sees no answer at
+/// once knows that a token was wrong and can go on over another connection: it is this that bounds guesses.
+const AFTER_WRONG: Duration = Duration::from_millis(50);
+/// How long a token may wait to be weighed. If all connections that there may be show wrong ones, the last one waits for less.
+const TURN: Duration = Duration::from_secs(8);
 /// A file on a network that hangs must not hold a request.
 const READ: Duration = Duration::from_secs(5);
 
@@ -24,7 +30,13 @@ const READ: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct AdminToken {
     file: PathBuf,
+    /// When the next token may be weighed. Those who show one wait for each other here, in the order in which they came.
+    next: Mutex<Instant>,
 }
+
+/// So many wrong tokens are shown that this one was not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Busy;
 
 /// What a request has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,34 +52,27 @@ pub(super) enum Shown {
 
 impl AdminToken {
     pub(super) fn new(file: PathBuf) -> Self {
-        Self { file }
+        Self { file, next: Mutex::new(Instant::now()) }
     }
 
     /// What these headers show. A wrong token takes a second.
-    pub(super) async fn shown(&self, headers: &HeaderMap) -> Shown {
-        let shown = self.weighed(headers).await;
-        if shown == Shown::Wrong {
-            sleep(WRONG).await;
+    pub(super) async fn shown(&self, headers: &HeaderMap) -> Result<Shown, Busy> {
+        match headers.get(header::AUTHORIZATION) {
+            Some(value) if self.is(bearer(value)).await? => Ok(Shown::Token),
+            Some(_) => Ok(Shown::Wrong),
+            None => Ok(self.signed_in(headers).await),
         }
-        shown
     }
 
-    /// Whether these headers, which have shown the token, still do.
+    /// Whether these headers, which have shown the token, still do. That is no guess and waits for nobody.
     pub(super) async fn holds(&self, headers: &HeaderMap) -> bool {
-        matches!(self.weighed(headers).await, Shown::Token | Shown::Cookie)
+        match headers.get(header::AUTHORIZATION) {
+            Some(value) => self.equals(bearer(value)).await,
+            None => self.signed_in(headers).await == Shown::Cookie,
+        }
     }
 
-    async fn weighed(&self, headers: &HeaderMap) -> Shown {
-        if let Some(authorization) = headers.get(header::AUTHORIZATION) {
-            let bearer = authorization.to_str().ok().and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-            });
-            return match bearer {
-                Some(given) if self.equals(given).await => Shown::Token,
-                Some(_) | None => Shown::Wrong,
-            };
-        }
+    async fn signed_in(&self, headers: &HeaderMap) -> Shown {
         let Some(cookie) = cookie(headers) else { return Shown::Nothing };
         // One that has expired, or was made with a token from before, is no attempt to guess anything.
         match self.read().await {
@@ -76,11 +81,22 @@ impl AdminToken {
         }
     }
 
-    /// Whether this is the token. If not, that takes a second.
-    pub(super) async fn is(&self, given: &str) -> bool {
-        let right = self.equals(given).await;
+    /// Whether this is the token. If not, that takes a second, and a moment of all others who show one.
+    pub(super) async fn is(&self, given: &str) -> Result<bool, Busy> {
+        let right = timeout(TURN, self.weighed(given)).await.map_err(|_| Busy)?;
         if !right {
             sleep(WRONG).await;
+        }
+        Ok(right)
+    }
+
+    /// Who goes before this tells has learned nothing, and who goes later has used up the moment.
+    async fn weighed(&self, given: &str) -> bool {
+        let mut next = self.next.lock().await;
+        sleep_until(*next).await;
+        let right = self.equals(given).await;
+        if !right {
+            *next = Instant::now() + AFTER_WRONG;
         }
         right
     }
@@ -133,6 +149,12 @@ pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     origin.is_some() && origin == text("host")
 }
 
+/// The token in an `Authorization`; empty, which no token is, if there is none.
+fn bearer(authorization: &HeaderValue) -> &str {
+    let parts = authorization.to_str().ok().and_then(|value| value.split_once(' '));
+    parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, token)| token.trim())
+}
+
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let pairs = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     pairs.flat_map(|value| value.split(';')).find_map(|pair| {
@@ -168,6 +190,9 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use futures::future::join_all;
+
     use super::*;
 
     fn token(text: &str) -> (tempfile::NamedTempFile, AdminToken) {
@@ -187,14 +212,14 @@ mod tests {
         let set = token.sign_in().await.expect("a token");
         assert!(!set.contains("0123456789abcdef") && set.contains("HttpOnly; SameSite=Strict"), "{set}");
         let value = set.split(';').next().expect("a pair");
-        assert_eq!(token.shown(&with(header::COOKIE, &format!("a=b; {value}"))).await, Shown::Cookie);
+        assert_eq!(token.shown(&with(header::COOKIE, &format!("a=b; {value}"))).await, Ok(Shown::Cookie));
         let (expires, tag) = value.split_once('.').expect("two parts");
         let later = expires.replace("bucketport_status=", "bucketport_status=9");
         for forged in [format!("{later}.{tag}"), format!("{expires}.00"), format!("{expires}.")] {
-            assert_eq!(token.shown(&with(header::COOKIE, &forged)).await, Shown::Nothing, "{forged}");
+            assert_eq!(token.shown(&with(header::COOKIE, &forged)).await, Ok(Shown::Nothing), "{forged}");
         }
         std::fs::write(file.path(), "another-token-of-ours").expect("a writable file");
-        assert_eq!(token.shown(&with(header::COOKIE, value)).await, Shown::Nothing);
+        assert_eq!(token.shown(&with(header::COOKIE, value)).await, Ok(Shown::Nothing));
     }
 
     #[test]
@@ -212,15 +237,50 @@ mod tests {
     async fn the_file_counts_as_it_is_and_wrong_tokens_take_their_time() {
         let (file, token) = token("0123456789abcdef");
         let bearer = with(header::AUTHORIZATION, "Bearer 0123456789abcdef");
-        assert_eq!(token.shown(&bearer).await, Shown::Token);
-        assert_eq!(token.shown(&HeaderMap::new()).await, Shown::Nothing);
+        assert_eq!(token.shown(&bearer).await, Ok(Shown::Token));
+        assert_eq!(token.shown(&HeaderMap::new()).await, Ok(Shown::Nothing));
         for wrong in ["Bearer 0123456789abcdeF", "Bearer ", "Basic 0123456789abcdef", "0123456789abcdef"] {
-            assert_eq!(token.shown(&with(header::AUTHORIZATION, wrong)).await, Shown::Wrong, "{wrong}");
+            assert_eq!(token.shown(&with(header::AUTHORIZATION, wrong)).await, Ok(Shown::Wrong), "{wrong}");
         }
         std::fs::write(file.path(), "").expect("a writable file");
         let begun = tokio::time::Instant::now();
-        assert_eq!(token.shown(&bearer).await, Shown::Wrong);
+        assert_eq!(token.shown(&bearer).await, Ok(Shown::Wrong));
         assert!(begun.elapsed() >= WRONG);
+    }
+
+    /// Who gets no answer at once knows enough, and need not stay for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_over_another_connection_guesses_no_faster() {
+        let (_file, token) = token("0123456789abcdef");
+        let begun = Instant::now();
+        for _ in 0..2 {
+            assert_eq!(token.is("0123456789abcdef").await, Ok(true));
+        }
+        assert!(begun.elapsed() < AFTER_WRONG, "who has the token waits for nothing");
+        let wrong =
+            || timeout(AFTER_WRONG / 2, token.is("guessed")).map(|answered| assert!(answered.is_err()));
+        wrong().await;
+        assert_eq!(token.is("0123456789abcdef").await, Ok(true));
+        assert!(begun.elapsed() >= AFTER_WRONG);
+        // Over many connections at once, and who comes after them has a turn as well.
+        let begun = Instant::now();
+        let guesses = (0..30).map(|_| token.is("guessed"));
+        let (guesses, right) = tokio::join!(join_all(guesses), async {
+            let right = token.is("0123456789abcdef").await;
+            (right, begun.elapsed())
+        });
+        assert!(guesses.iter().all(|guess| *guess == Ok(false)));
+        assert_eq!(right.0, Ok(true));
+        assert!((30 * AFTER_WRONG..31 * AFTER_WRONG).contains(&right.1), "{:?}", right.1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_does_not_come_is_told() {
+        let (_file, token) = token("0123456789abcdef");
+        let others = token.next.lock().await;
+        assert_eq!(token.is("0123456789abcdef").await, Err(Busy));
+        drop(others);
+        assert_eq!(token.is("0123456789abcdef").await, Ok(true));
     }
 
     #[test]
