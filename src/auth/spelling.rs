@@ -3,12 +3,10 @@
 use icu_normalizer::ComposingNormalizerBorrowed;
 
 /// One text for all spellings that a source might take for this name. It may be the same for other names as well.
-///
-/// There and back again, since some letters have no partner in the other case, as `ß` and `ſ`.
 pub(super) fn folded(name: &str) -> String {
     let seen: String = name.chars().filter(|&letter| !is_ignored(letter)).collect();
-    let words: Vec<String> = composed(&seen).split_whitespace().map(str::to_lowercase).collect();
-    words.join(" ").to_uppercase()
+    let words = in_small_letters(&composed(&seen));
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The name as a directory reads it: in small letters and in one form of Unicode, so that several spellings are one user.
@@ -18,7 +16,14 @@ pub(super) fn in_directory(name: &str) -> Option<String> {
     let is_space = |letter: char| letter.is_whitespace() && letter != ' ';
     let is_plain = !name.chars().any(|letter| is_ignored(letter) || is_space(letter));
     // Spaces at an end, or several in a row.
-    (is_plain && !name.split(' ').any(str::is_empty)).then(|| name.to_lowercase())
+    (is_plain && !name.split(' ').any(str::is_empty)).then(|| in_small_letters(&name))
+}
+
+/// There and back again, since some letters have no partner in the other case, as `ß` and `ſ`; and letter by letter, since a
+/// word with a sigma at its end would get another one there.
+fn in_small_letters(name: &str) -> String {
+    let there = name.to_lowercase().to_uppercase();
+    composed(&there.chars().flat_map(char::to_lowercase).collect::<String>())
 }
 
 fn composed(name: &str) -> String {
@@ -47,6 +52,7 @@ mod tests {
             ),
             ("stra\u{df}e", &["STRASSE", "strasse", "\u{17f}tra\u{1e9e}e"]),
             ("caf\u{e9}", &["cafe\u{301}", "CAF\u{c9}"]),
+            ("\u{3bf}\u{3c2}", &["\u{39f}\u{3a3}", "\u{3bf}\u{3c3}"]),
             ("a b", &["a  b", "A\tb", "a\u{a0}b", "\u{3000}a b"]),
         ] {
             for other in others {
@@ -63,6 +69,17 @@ mod tests {
         }
         assert_eq!(in_directory("A b").as_deref(), Some("a b"));
         assert_eq!(in_directory("CAFE\u{301}").as_deref(), Some("caf\u{e9}"));
+        // RFC 4518 takes these for one, and so do both functions here.
+        for (names, one) in [
+            (["stra\u{df}e", "STRASSE", "stra\u{1e9e}e"], "strasse"),
+            (["\u{3bf}\u{3c2}", "\u{39f}\u{3a3}", "\u{3bf}\u{3c3}"], "\u{3bf}\u{3c3}"),
+            (["\u{1f0}", "J\u{30c}", "j\u{30c}"], "\u{1f0}"),
+        ] {
+            for name in names {
+                assert_eq!(in_directory(name).as_deref(), Some(one), "{name:?}");
+                assert_eq!(folded(name), one, "{name:?}");
+            }
+        }
         for name in
             [" a", "a ", "a  b", "", "a\tb", "a\u{2028}b", "a\u{ad}", "\u{200b}a", "a\u{0}", "\u{a8}a"]
         {
