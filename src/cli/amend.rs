@@ -3,10 +3,11 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::errno::Errno;
 
 /// How often a change is begun anew because somebody else has changed the file meanwhile.
 const TRIES: usize = 5;
@@ -25,14 +26,15 @@ pub(super) fn read(file: &Path) -> io::Result<Option<String>> {
 }
 
 /// Puts what `change` makes of the file's text in the place of it; a file that is not there has none. Of all who call this
-/// for one folder at a time nobody's change is lost; nor is what anybody else has written, up to a moment before the end,
-/// since then `change` is asked again. The error of `change` leaves the file as it is.
+/// for one folder at a time nobody's change is lost, if the folder can be locked; nor is what anybody else has written, up to a
+/// moment before the end, since then `change` is asked again. The error of `change` leaves the file as it is.
 pub(super) fn amend(file: &Path, change: impl Fn(&str) -> anyhow::Result<String>) -> anyhow::Result<()> {
-    let _lock = lock(file)?;
+    let lock = lock(file)?;
+    let temporary = temporary(file, lock.as_ref())?;
     for _ in 0..TRIES {
         let old = read(file)?;
         let new = change(old.as_deref().unwrap_or_default())?;
-        if replace(file, old.as_deref(), &new)? {
+        if replace(file, &temporary, old.as_deref(), &new)? {
             return Ok(());
         }
     }
@@ -40,16 +42,22 @@ pub(super) fn amend(file: &Path, change: impl Fn(&str) -> anyhow::Result<String>
 }
 
 /// Keeps out all others who change a file in this folder, until it is dropped. It is the folder that is locked: the file itself
-/// is another one each time, and a file for the lock alone would be left over.
-fn lock(file: &Path) -> anyhow::Result<File> {
+/// is another one each time, and a file for the lock alone would be left over. None where that cannot be locked at all.
+fn lock(file: &Path) -> anyhow::Result<Option<File>> {
     let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    let lock = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    let lock = match File::open(folder) {
+        Ok(lock) => lock,
+        // It takes no right to read a folder to put a file into it.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot open {}", folder.display())),
+    };
     let begun = Instant::now();
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(lock),
+            Ok(()) => return Ok(Some(lock)),
             Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
             Err(TryLockError::WouldBlock) => anyhow::bail!("others have held the lock for {PATIENCE:?}"),
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(None),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", folder.display()));
             }
@@ -57,24 +65,38 @@ fn lock(file: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// Whether the file system says that it locks nothing, or nothing that is only read, as a folder is (NFS).
+fn has_no_locks(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EBADF | Errno::ENOLCK | Errno::EOPNOTSUPP))
+}
+
+/// Where the new text is written before it takes the file's place. Of all who have the lock there is one: what is there was left
+/// by one who was killed, and is removed. Without the lock it may be somebody's, and each process has a name of its own.
+fn temporary(file: &Path, lock: Option<&File>) -> io::Result<PathBuf> {
+    let name = file.file_name().ok_or(ErrorKind::InvalidFilename)?.to_string_lossy();
+    if lock.is_none() {
+        return Ok(file.with_file_name(format!(".{name}.{}.new", std::process::id())));
+    }
+    let temporary = file.with_file_name(format!(".{name}.new"));
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(temporary),
+    }
+}
+
 /// Puts a file with the text `new` in the place of one whose text is still `old`, with its owner and its rights; says whether
 /// it was. There is the old one or the new one at any time, and never half of one.
-fn replace(file: &Path, old: Option<&str>, new: &str) -> io::Result<bool> {
+fn replace(file: &Path, temporary: &Path, old: Option<&str>, new: &str) -> anyhow::Result<bool> {
     let before = match fs::metadata(file) {
         Ok(before) => Some(before),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
-    let name = file.file_name().ok_or(ErrorKind::InvalidFilename)?.to_string_lossy();
-    // Of all who have the lock there is one; what is there was left by one who was killed.
-    let temporary = file.with_file_name(format!(".{name}.new"));
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
     // Hashes are for nobody else.
     let mut options = OpenOptions::new();
-    let mut written = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let written = options.write(true).create_new(true).mode(0o600).open(temporary);
+    let mut written = written.with_context(|| format!("cannot make {}", temporary.display()))?;
     let result = (|| {
         written.write_all(new.as_bytes())?;
         if let Some(before) = &before {
@@ -87,13 +109,13 @@ fn replace(file: &Path, old: Option<&str>, new: &str) -> io::Result<bool> {
         written.sync_all()?;
         let is_same = read(file)?.as_deref() == old;
         if is_same {
-            fs::rename(&temporary, file)?;
+            fs::rename(temporary, file)?;
         }
         Ok(is_same)
     })();
     if !matches!(result, Ok(true)) {
         // The error that counts is the first one.
-        let _ = fs::remove_file(&temporary);
+        let _ = fs::remove_file(temporary);
     }
     result
 }
@@ -159,6 +181,34 @@ mod tests {
         amend(&file, |_| Ok("added".to_owned())).expect("nobody else");
         assert_eq!(fs::read_to_string(&file).expect("our own file"), "added");
         assert_eq!(names(folder.path()), ["x"]);
+    }
+
+    #[test]
+    fn where_nothing_can_be_locked_nobodys_file_is_removed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("x");
+        let others = folder.path().join(".x.new");
+        fs::write(&others, "half of").expect("our own folder");
+        let own = temporary(&file, None).expect("a name");
+        assert!(replace(&file, &own, None, "added").expect("nobody else"));
+        assert_eq!(fs::read_to_string(&file).expect("our own file"), "added");
+        assert_eq!(fs::read_to_string(&others).expect("still there"), "half of");
+        // One that has the same name is told of, and stays.
+        fs::write(&own, "half of").expect("our own folder");
+        let error = replace(&file, &own, Some("added"), "more").expect_err("not its own");
+        assert!(error.to_string().contains(&format!(".x.{}.new", std::process::id())), "{error}");
+        assert_eq!(fs::read_to_string(&own).expect("still there"), "half of");
+        assert_eq!(fs::read_to_string(&file).expect("our own file"), "added");
+    }
+
+    #[test]
+    fn only_a_folder_that_cannot_be_locked_is_not() {
+        let has_no_locks = |errno: Errno| has_no_locks(&io::Error::from_raw_os_error(errno as i32));
+        assert!([Errno::EBADF, Errno::ENOLCK, Errno::EOPNOTSUPP].into_iter().all(has_no_locks));
+        assert!(![Errno::EIO, Errno::ENOENT, Errno::EINTR].into_iter().any(has_no_locks));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        assert!(lock(&folder.path().join("x")).expect("our own folder").is_some());
+        assert!(lock(&folder.path().join("gone/x")).is_err());
     }
 
     #[test]
