@@ -18,6 +18,7 @@ use super::lockout::LONGEST_DELAY;
 use super::spelling;
 use super::turns::Turns;
 use crate::config::{self, AuthConfig, ConfigErrors};
+use crate::seldom::Seldom;
 use crate::user::User;
 
 /// Questions under way at one time, each with a connection. More wait, within their deadline.
@@ -30,6 +31,10 @@ pub(crate) struct Elsewhere {
     timeout: Duration,
     slots: Semaphore,
     turns: Turns,
+    /// Anybody can fail here, as often as they like, while the service is down.
+    told_of_doubt: Seldom,
+    /// The same of an address that asks too much.
+    told_of_flood: Seldom,
 }
 
 #[derive(Debug)]
@@ -50,7 +55,14 @@ impl Elsewhere {
             config::Elsewhere::Http(http) => (http.timeout, Way::Http(Box::new(HttpUsers::new(http)?))),
             config::Elsewhere::Ldap(ldap) => (ldap.timeout, Way::Ldap(Box::new(LdapUsers::new(ldap)?))),
         };
-        Ok(Self { way, timeout, slots: Semaphore::new(MOST), turns: Turns::default() })
+        Ok(Self {
+            way,
+            timeout,
+            slots: Semaphore::new(MOST),
+            turns: Turns::default(),
+            told_of_doubt: Seldom::default(),
+            told_of_flood: Seldom::default(),
+        })
     }
 
     /// The user, when name and password are right and `caller` may be this user.
@@ -91,10 +103,13 @@ impl Elsewhere {
     ) -> Result<Option<Arc<Granted>>, LoginError> {
         let deadline = Instant::now() + self.timeout;
         let Ok(_turn) = timeout_at(deadline, self.turns.wait(caller.address)).await else {
-            tracing::warn!(
-                name,
-                "cannot ask whether the user may log in: its address asks too much at one time"
-            );
+            if let Some(others) = self.told_of_flood.tell() {
+                tracing::warn!(
+                    name,
+                    others,
+                    "cannot ask whether the user may log in: its address asks too much at one time"
+                );
+            }
             return Err(LoginError::Unavailable);
         };
         let begun = Instant::now();
@@ -108,7 +123,9 @@ impl Elsewhere {
         match answer {
             Ok(granted) => Ok(granted),
             Err(why) => {
-                tracing::warn!(name, why, "cannot ask whether the user may log in");
+                if let Some(others) = self.told_of_doubt.tell() {
+                    tracing::warn!(name, why, others, "cannot ask whether the user may log in");
+                }
                 // Not counted, since nobody is to be locked out because the service is down. Instead nobody asks it again
                 // so soon: the turn lasts as long as a refusal would take.
                 sleep_until(begun + LONGEST_DELAY).await;

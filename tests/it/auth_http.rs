@@ -258,7 +258,9 @@ fn a_service_that_is_down_is_not_asked_without_end() {
     });
     // Eight of one address in a second, and nobody is locked out by it.
     assert!(begun.elapsed() >= Duration::from_secs(5), "{:?}", begun.elapsed());
-    assert!(!gateway.log().contains("locked out"), "{}", gateway.log());
+    let log = gateway.log();
+    assert!(!log.contains("locked out"), "{log}");
+    assert_eq!(log.matches("cannot ask whether the user may log in").count(), 1, "once a minute: {log}");
 }
 
 #[test]
@@ -304,7 +306,9 @@ fn positive_answers_are_kept_if_that_is_asked_for() {
 #[test]
 fn who_needs_no_question_does_not_wait_for_those_of_others() {
     let service =
-        Service::start(|question| if question["user"] == "acme" { acme(question) } else { (SILENCE, String::new()) });
+        Service::start(
+            |question| if question["user"] == "acme" { acme(question) } else { (SILENCE, String::new()) },
+        );
     let gateway = service.gateway("cache = \"5m\"\ntimeout = \"30s\"");
     assert_eq!(attempt(&gateway, "acme", "right").0, 230);
     // All questions that there may be, those of the user's own address among them.
