@@ -77,7 +77,7 @@ struct Rest {
 #[derive(Debug)]
 pub struct PlannedUpload {
     upload: Upload,
-    old: Option<OldBytes>,
+    old: Option<Box<OldBytes>>,
     condition: Condition,
 }
 
@@ -173,7 +173,7 @@ impl Store {
         if let Some(owner) = self.keeps_for().filter(|_| mode.is_kept()) {
             upload.kept_by(Keeper::new(self, path, owner, &condition, kept));
         }
-        Ok(PlannedUpload { upload, old, condition })
+        Ok(PlannedUpload { upload, old: old.map(Box::new), condition })
     }
 
     /// Opens the object at `path` from byte `offset` on.
@@ -207,7 +207,7 @@ impl Rest {
         let taken = store.take_up(&kept).await?;
         let condition = taken.condition.clone();
         match Upload::resume(&store, &path, taken, from).await {
-            Ok((upload, old)) => Ok(PlannedUpload { upload, old, condition }),
+            Ok((upload, old)) => Ok(PlannedUpload { upload, old: old.map(Box::new), condition }),
             // Semantics decision: nothing is left to go on with. Who appends without an offset is asked to try again, since
             // a file of the rest alone would pass for whole.
             Err(Error::Changed) if matches!(position, Position::Offset(_)) => Err(Error::OffsetBeyondEnd),
@@ -224,7 +224,7 @@ impl PossibleUpload {
     /// Bytes of the file that are there before the first one arrives.
     pub fn begins_at(&self) -> u64 {
         match &self.0 {
-            Possible::Whole(planned) => planned.old.as_ref().map_or(0, OldBytes::left),
+            Possible::Whole(planned) => planned.old.as_ref().map_or(0, |old| old.left()),
             Possible::Rest(rest) => rest.from,
         }
     }
@@ -256,7 +256,7 @@ impl PlannedUpload {
         let filling = async {
             upload.begin().await;
             if let Some(old) = old {
-                upload.fill(old).await?;
+                upload.fill(old.as_mut()).await?;
             }
             ready = true;
             let kept = upload.total();
