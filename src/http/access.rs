@@ -42,6 +42,7 @@ pub(super) async fn change(shared: &Shared, headers: &HeaderMap, peer: &Peer) ->
     }
 }
 
+/// The answer where a token was not looked at.
 pub(super) fn busy(_: Busy) -> Response {
     message(StatusCode::SERVICE_UNAVAILABLE, "too many wrong tokens are shown now, try later")
 }
