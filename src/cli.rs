@@ -2,12 +2,13 @@
 
 mod amend;
 mod output;
+mod password;
 mod users;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
-use std::io::{BufRead, IsTerminal, Write as _, stdin, stdout};
+use std::io::{Write as _, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::config::{self, ConfigErrors, Loaded, Origin};
@@ -163,7 +164,7 @@ fn users(command: Users, config: Option<&Path>) -> anyhow::Result<String> {
         Users::Add { name, file, store, home, permissions } => {
             let config = with_config(Some(&file))?;
             let wanted = Wanted { name, store, home, permissions };
-            users::add(&file, wanted, config.as_ref(), read_password)?;
+            users::add(&file, wanted, config.as_ref(), password::read)?;
             String::new()
         }
     })
@@ -268,7 +269,7 @@ fn welcome(loaded: &Loaded) -> Option<String> {
 }
 
 fn hash_password() -> ExitCode {
-    match read_password() {
+    match password::read() {
         Ok(password) => print(format!("{}\n", PasswordHash::make(&password).expose_secret())),
         Err(error) => refuse(format!("{error:#}")),
     }
@@ -300,28 +301,6 @@ fn self_signed(hosts: &[String], days: u32, folder: &Path) -> anyhow::Result<Str
     Ok(paths.join("\n"))
 }
 
-/// A password from a terminal, typed twice and not shown, or one line from a pipe.
-fn read_password() -> anyhow::Result<SecretString> {
-    let password = if stdin().is_terminal() {
-        let first = SecretString::from(rpassword::prompt_password("Password: ")?);
-        let second = SecretString::from(rpassword::prompt_password("Again: ")?);
-        anyhow::ensure!(first.expose_secret() == second.expose_secret(), "the two passwords differ");
-        first
-    } else {
-        read_line(stdin().lock())?
-    };
-    anyhow::ensure!(!password.expose_secret().is_empty(), "the password is empty");
-    Ok(password)
-}
-
-/// The first line without its line end.
-fn read_line(mut input: impl BufRead) -> std::io::Result<SecretString> {
-    let mut line = String::new();
-    input.read_line(&mut line)?;
-    let line = line.strip_suffix('\n').unwrap_or(&line);
-    Ok(line.strip_suffix('\r').unwrap_or(line).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,14 +327,5 @@ mod tests {
         assert_eq!(code("bucketport --version"), ExitCode::SUCCESS);
         assert_eq!(code("bucketport --help"), ExitCode::SUCCESS);
         assert_eq!(code("bucketport check --config /nowhere/x.toml"), ExitCode::from(USAGE));
-    }
-
-    #[test]
-    fn a_password_line_loses_only_its_line_end() {
-        for (input, password) in [(" a b \n", " a b "), ("a\r\n", "a"), ("a", "a"), ("a\nb\n", "a"), ("", "")]
-        {
-            let line = read_line(input.as_bytes()).expect("readable input");
-            assert_eq!(line.expose_secret(), password);
-        }
     }
 }
