@@ -1,11 +1,9 @@
-//! Transfers between a client's data connection and a store. Each is planned first, when it can still be refused
-//! without a 150, and then run on the data connection.
+//! Uploads from a client's data connection to a store. Each is checked first, when it can still be refused without a 150, then
+//! takes what it goes on with, and is then run on the data connection.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::append::Position;
-use super::download::Download;
 use super::driver::{Condition, Written};
 use super::error::{Error, Result};
 use super::keeper::Keeper;
@@ -96,18 +94,7 @@ pub struct Stored {
     pub sha256: Option<String>,
 }
 
-/// A download whose object is open.
-#[derive(Debug)]
-pub struct PlannedDownload {
-    download: Download,
-}
-
 impl Store {
-    /// Checks that an upload to `path` is possible, and makes it ready.
-    pub async fn plan_upload(self: &Arc<Self>, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
-        self.check_upload(path, mode).await?.take_up().await
-    }
-
     /// Checks that an upload to `path` is possible. Writes nothing, so that it can still be refused for other reasons.
     pub async fn check_upload(
         self: &Arc<Self>,
@@ -174,15 +161,6 @@ impl Store {
             upload.kept_by(Keeper::new(self, path, owner, &condition, kept));
         }
         Ok(PlannedUpload { upload, old: old.map(Box::new), condition })
-    }
-
-    /// Opens the object at `path` from byte `offset` on.
-    pub async fn plan_download(self: &Arc<Self>, path: &StorePath, offset: u64) -> Result<PlannedDownload> {
-        match Download::open(self, path, offset).await {
-            Ok(download) => Ok(PlannedDownload { download }),
-            Err(Error::NotFound) if self.is_directory(path).await? => Err(Error::IsADirectory),
-            Err(error) => Err(error),
-        }
     }
 }
 
@@ -298,59 +276,5 @@ fn is_break(error: &Error, abort: &Abort) -> bool {
         Error::Data(DataError::Lost(_) | DataError::Stalled(_) | DataError::ControlLost) => true,
         Error::Data(DataError::Aborted) => abort.reason() == Some(AbortReason::Shutdown),
         _ => false,
-    }
-}
-
-impl PlannedDownload {
-    /// How many bytes it is.
-    pub fn size(&self) -> u64 {
-        self.download.size()
-    }
-
-    /// The SHA-256 of the whole file and its size, if the checksum was kept when the file was uploaded.
-    pub fn kept_sha256(&self) -> Option<(String, u64)> {
-        self.download.expected().map(|(checksum, size)| (checksum.to_string(), size))
-    }
-
-    /// Hands out every byte, no faster than `pace` allows, until `take` breaks off. Other sessions of the thread get their
-    /// turn in between.
-    pub async fn read(
-        mut self,
-        mut pace: impl Pacing,
-        mut take: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<()> {
-        while let Some(chunk) = self.download.next().await? {
-            pace.owe(chunk.bytes.len());
-            pace.pay().await;
-            if take(&chunk.bytes).is_break() {
-                return Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
-        Ok(())
-    }
-
-    /// Sends everything to `data`, or resets it so that the client cannot take a part for the whole. Returns the
-    /// bytes sent.
-    pub async fn run(mut self, mut data: Box<dyn DataConnection>, abort: &Abort) -> Result<u64> {
-        let sending = async {
-            let mut sent = 0;
-            while let Some(chunk) = self.download.next().await? {
-                data.write(&chunk.bytes).await?;
-                sent += chunk.bytes.len() as u64;
-            }
-            Ok(sent)
-        };
-        match abort.unless_requested(sending).await {
-            Ok(sent) => {
-                data.finish().await?;
-                Ok(sent)
-            }
-            Err(error) => {
-                data.reset();
-                // Bytes of one version have gone out already.
-                Err(if matches!(error, Error::Changed) { Error::Replaced } else { error })
-            }
-        }
     }
 }

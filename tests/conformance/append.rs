@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 
 fn joined(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()

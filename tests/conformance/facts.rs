@@ -14,7 +14,7 @@ use futures::{StreamExt, stream};
 
 use crate::data::{FakeData, Step, body};
 use crate::faults::run_everywhere as run;
-use crate::fixture::PART;
+use crate::fixture::{PART, PlansUploads};
 use crate::server::{Call, Edit, Fault};
 
 const ALWAYS: usize = 10_000;

@@ -8,7 +8,7 @@ use bucketport::storage::{Error, Existing, UploadMode};
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::server::{Call, Fault, Faults};
 
 /// Runs a case on both S3 servers.

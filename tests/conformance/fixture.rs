@@ -16,7 +16,9 @@ use bucketport::data::Abort;
 use bucketport::files::Files;
 use bucketport::metrics::Metrics;
 use bucketport::shutdown::Shutdown;
-use bucketport::storage::{Budget, EntryKind, Listed, Result, Store, StorePath, Stores, UploadMode};
+use bucketport::storage::{
+    Budget, EntryKind, Listed, PlannedUpload, Result, Store, StorePath, Stores, UploadMode,
+};
 use bucketport::user::User;
 use bytes::Bytes;
 use secrecy::SecretString;
@@ -25,6 +27,18 @@ use tempfile::TempDir;
 use crate::data::{FakeData, Step, assert_same, in_odd_chunks};
 use crate::gcs::GcsServer;
 use crate::server::{ACCESS_KEY, BUCKET, Faults, SECRET_KEY, Server};
+
+/// What a session does in two steps, since it can refuse an upload between them.
+pub(crate) trait PlansUploads {
+    /// Checks that an upload to `path` is possible, and makes it ready.
+    async fn plan_upload(&self, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload>;
+}
+
+impl PlansUploads for Arc<Store> {
+    async fn plan_upload(&self, path: &StorePath, mode: UploadMode) -> Result<PlannedUpload> {
+        self.check_upload(path, mode).await?.take_up().await
+    }
+}
 
 /// The smallest that S3 takes.
 pub(crate) const PART: usize = 5 * 1024 * 1024;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
+use crate::fixture::PlansUploads;
 use crate::local::{PIECE, run};
 
 /// With `fsync` all ways of writing work as they do without.

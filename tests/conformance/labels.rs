@@ -9,7 +9,7 @@ use bucketport::storage::{Existing, UploadMode};
 use bytes::Bytes;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::flat::{FlatBucket, Labels};
 
 async fn flat() -> Fixture {

@@ -12,7 +12,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, PlansUploads};
 
 /// The most that is written at once.
 pub(crate) const PIECE: usize = 256 * 1024;

@@ -3,7 +3,7 @@
 use bucketport::storage::{EntryKind, Existing, StorePath, UploadMode};
 
 use crate::data::body;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, PlansUploads};
 
 const NAMES: [&str; 28] = [
     " leading space",

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::data::{FakeData, body, in_odd_chunks};
 use crate::faults::{run, run_everywhere};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::server::{Call, Fault};
 
 /// More often than anything is tried.

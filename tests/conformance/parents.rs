@@ -3,7 +3,7 @@
 use bucketport::storage::{Existing, UploadMode};
 
 use crate::data::body;
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, PlansUploads};
 
 const MODES: [UploadMode; 3] = [UploadMode::Replace, UploadMode::Create, UploadMode::Append];
 

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::server::{Call, Fault};
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::resume::{Result, WINDOW, breaks, completes, size, store_of, upload};
 use crate::server::{Call, Fault};
 

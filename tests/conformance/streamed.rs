@@ -7,7 +7,7 @@ use bucketport::data::{Abort, AbortReason, DataError};
 use bucketport::storage::{Error, UploadMode};
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 use crate::gcs::GcsServer;
 use crate::server::{Call, Fault};
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::data::{FakeData, Step, body};
-use crate::fixture::{Fixture, PART};
+use crate::fixture::{Fixture, PART, PlansUploads};
 
 pub(crate) async fn sizes(fixture: &Fixture) {
     for (seed, size) in [0, 1, PART - 1, PART, PART + 1, 3 * PART + 7].into_iter().enumerate() {

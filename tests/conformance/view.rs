@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, FileFailurePersistence, TestRunner};
 
 use crate::data::{FakeData, Step as Sent};
+use crate::fixture::PlansUploads;
 
 const STORES: [&str; 2] = ["a", "b"];
 /// Where a mount can be, and what it is of.
