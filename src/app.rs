@@ -241,14 +241,12 @@ impl App {
         let busy = sessions.iter().filter(|session| session.activity.is_some()).count();
         tracing::info!(drain_timeout = ?self.drain_timeout, sessions = sessions.len(), busy, "draining");
         self.shutdown.begin_drain();
-        let again = tokio::select! {
-            () = self.drain() => false,
-            () = signals.stop_after(&mut more_signals) => true,
-        };
+        tokio::select! {
+            () = self.drain() => {}
+            () = signals.stop_after(&mut more_signals) => {}
+        }
         self.shutdown.stop_now();
-        // Both may have come at once.
-        let again = again || more_signals == 0;
-        let stopped = if again {
+        let stopped = if more_signals == 0 {
             self.shutdown.all_done(CLEAN_UP_IN_HASTE).await
         } else {
             tokio::select! {

@@ -136,10 +136,9 @@ impl LimitsConfig {
         Self { sessions, traffic, allow_from, each_user, each_user_from }
     }
 
-    /// Whether a user who may log in from their `own` networks may do so from here.
+    /// Whether a user whose `own` networks hold the address, which is asked before, may log in from there.
     pub fn let_in(&self, own: &Networks, address: IpAddr) -> bool {
-        let own = if own.are_unlimited() { &self.each_user_from } else { own };
-        self.allow_from.hold(address) && own.hold(address)
+        self.allow_from.hold(address) && (!own.are_unlimited() || self.each_user_from.hold(address))
     }
 }
 

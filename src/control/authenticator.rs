@@ -90,7 +90,8 @@ impl SessionAuthenticator {
         Self { front: front.clone(), session: Arc::clone(session), welcomed: Mutex::default() }
     }
 
-    /// The user with its files, if it may come from here. That it can have none is a fault of the configuration, told to operators alone.
+    /// The user with its files, if the limits let it in from here. That it can have none is a fault of the configuration, told to
+    /// operators alone.
     fn with_files(&self, user: Arc<User>) -> Result<SessionUser, LoginError> {
         if !self.front.limits.let_in(&user.profile.allow_from, self.session.peer.ip()) {
             return Err(LoginError::Denied);

@@ -214,13 +214,13 @@ impl Backend {
             let took = begun.elapsed();
             let result = moved.as_ref().map_or_else(transfer_result, |_| TransferResult::Ok);
             span.record("result", result.label());
-            span.record("bytes", pending.moved.load(Ordering::Relaxed));
+            let bytes = pending.moved.load(Ordering::Relaxed);
+            span.record("bytes", bytes);
             metrics.transfer_ended(direction, user, result, took);
             let path =
                 moved.as_ref().ok().and_then(|moved| moved.stored_at.as_ref()).unwrap_or(&pending.path);
-            let bytes = pending.moved.load(Ordering::Relaxed);
             if let Some(traffic) = &traffic {
-                traffic.add(direction, pending.moved.load(Ordering::Relaxed));
+                traffic.add(direction, bytes);
             }
             self.front.recent.transfer_ended(EndedTransfer {
                 ended: Utc::now(),

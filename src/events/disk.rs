@@ -93,7 +93,6 @@ impl Disk {
             folder: folder.to_owned(),
             ledger,
             next,
-            lazy: false,
             flushed: Instant::now(),
             failing: Arc::clone(&failing),
         };
@@ -152,8 +151,6 @@ struct Writer {
     folder: PathBuf,
     ledger: Ledger,
     next: u64,
-    /// Whether something was taken out that a crash would bring back.
-    lazy: bool,
     /// When it was flushed last.
     flushed: Instant,
     failing: Arc<AtomicBool>,
@@ -165,7 +162,7 @@ impl Writer {
             let first = match requests.recv_timeout(LAZY) {
                 Ok(request) => request,
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.lazy || self.failing.load(Ordering::Relaxed) {
+                    if self.ledger.has_unflushed() || self.failing.load(Ordering::Relaxed) {
                         self.write(Vec::new(), Durability::Immediate);
                     }
                     continue;
@@ -247,8 +244,7 @@ impl Writer {
     }
 
     fn succeeded(&mut self, durability: Durability) {
-        self.lazy = matches!(durability, Durability::None);
-        if !self.lazy {
+        if !matches!(durability, Durability::None) {
             self.flushed = Instant::now();
         }
         if self.failing.swap(false, Ordering::Relaxed) {

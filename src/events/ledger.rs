@@ -45,8 +45,11 @@ pub(super) struct Changes {
 
 /// The bytes that one takes in the file, nearly.
 pub(super) fn size(letter: &Letter) -> u64 {
-    let about: usize = letter.about.iter().map(String::len).sum();
-    (letter.body.len() + about + 64) as u64
+    size_of(letter.about.iter().map(String::len).sum(), &letter.body)
+}
+
+fn size_of(about: usize, body: &[u8]) -> u64 {
+    (body.len() + about + 64) as u64
 }
 
 /// The file.
@@ -101,6 +104,11 @@ impl Ledger {
             self.undo(removals);
         }
         done
+    }
+
+    /// Whether something was taken out that a crash would bring back.
+    pub(super) fn has_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
     }
 
     /// Nothing can be done with the file as it is open.
@@ -198,7 +206,7 @@ impl Ledger {
             next = next.max(number + 1);
             sum.last = number;
             sum.count += 1;
-            sum.bytes += (first.len() + second.len() + body.len() + 64) as u64;
+            sum.bytes += size_of(first.len() + second.len(), body);
         }
         if sum != Found::default() {
             found(&of, sum);

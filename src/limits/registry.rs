@@ -28,7 +28,7 @@ impl Limits {
         Self(Arc::new(Shared { config, accounts: Accounts::default(), metrics }))
     }
 
-    /// Whether a user who may log in from their `own` networks may do so from here.
+    /// Whether a user whose `own` networks hold the address, which is asked before, may log in from there.
     pub(crate) fn let_in(&self, own: &Networks, address: IpAddr) -> bool {
         self.0.config.let_in(own, address)
     }
